@@ -1,0 +1,65 @@
+"""fetchbench: which visual representation makes sparse-reward manipulation learnable from pixels, and why?
+
+The names below are what plugin authors need; each is imported when it is first asked for, so that ``import fetchbench`` costs
+nothing and pulls in neither torch nor MuJoCo.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+from fetchbench._version import __version__
+
+if TYPE_CHECKING:
+    from fetchbench.errors import FetchbenchError, PluginError
+    from fetchbench.registry import hookimpl
+    from fetchbench.specs import (
+        Augmentation,
+        AugmentationSpec,
+        AuxiliaryContext,
+        AuxiliaryInputs,
+        AuxiliaryLossSpec,
+        EncoderSpec,
+        FrameShape,
+        GoalIndices,
+        GoalSpace,
+        GoalSpaceSpec,
+        GradientRoutingSpec,
+        PixelSpec,
+        Schedule,
+        WeightsSpec,
+    )
+
+__all__ = [
+    "Augmentation",
+    "AugmentationSpec",
+    "AuxiliaryContext",
+    "AuxiliaryInputs",
+    "AuxiliaryLossSpec",
+    "EncoderSpec",
+    "FetchbenchError",
+    "FrameShape",
+    "GoalIndices",
+    "GoalSpace",
+    "GoalSpaceSpec",
+    "GradientRoutingSpec",
+    "PixelSpec",
+    "PluginError",
+    "Schedule",
+    "WeightsSpec",
+    "__version__",
+    "hookimpl",
+]
+
+_HOMES = {"FetchbenchError": "errors", "PluginError": "errors", "hookimpl": "registry"}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in __all__:
+        raise AttributeError(f"module 'fetchbench' has no attribute {name!r}")
+    return getattr(importlib.import_module(f"fetchbench.{_HOMES.get(name, 'specs')}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -1,0 +1,1 @@
+"""HER + SAC with a declared gradient routing. Fixed: what varies comes in as plugin components."""

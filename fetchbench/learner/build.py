@@ -1,0 +1,277 @@
+"""From a method's components to a learner."""
+
+from __future__ import annotations
+
+import copy
+import inspect
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, TypeVar, cast
+
+import torch
+from torch import nn
+
+from fetchbench.environment.tasks import Task
+from fetchbench.environment.tracks import uses_frames, vector_layout
+from fetchbench.errors import FetchbenchError, PluginError
+from fetchbench.learner.batch import Vectors
+from fetchbench.learner.draws import DrawSizes
+from fetchbench.learner.encoders import Encoders, PerFrame, feature_dim
+from fetchbench.learner.networks import Actor, Inputs, TwinCritic
+from fetchbench.learner.sac import Auxiliary, Learner
+from fetchbench.protocol import LearnerSettings, Track
+from fetchbench.records.schema import Component, Method
+from fetchbench.registry import Registry
+from fetchbench.specs import (
+    Augmentation,
+    AugmentationSpec,
+    AuxiliaryContext,
+    AuxiliaryLossSpec,
+    EncoderSpec,
+    FrameShape,
+    GoalSpace,
+    GoalSpaceSpec,
+    GradientRoutingSpec,
+    PixelSpec,
+)
+
+T = TypeVar("T")
+DEFAULT_TRUNK = 50
+"""Width of the heads' own trunk where the encoder is frozen: nobody else adapts its features."""
+NO_ROUTING = GradientRoutingSpec("none", critic=0, actor=0, auxiliary=0)
+
+
+@dataclass(frozen=True)
+class InitialisationSeeds:
+    """Seeds of the initial weights, apart so that one part's change leaves the others' weights alone."""
+
+    encoder: int
+    actor: int
+    critic: int
+    auxiliary: int
+
+
+@dataclass(frozen=True)
+class Built:
+    """A method, ready to learn.
+
+    Attributes:
+        learner: Networks and update.
+        goals: The goal space.
+        vectors: The track's vector inputs.
+        rendered: What the environment must draw; ``None`` on tracks without frames.
+        horizon: K, of the auxiliary loss; 0 without one.
+        feature_dim: Width of ``z``; ``None`` without an encoder.
+        draws: Sizes of an update's random numbers.
+        own_batch: Batch of the auxiliary loss's own; ``None`` where it shares the learner's.
+    """
+
+    learner: Learner
+    goals: GoalSpace
+    vectors: Vectors
+    rendered: PixelSpec | None
+    horizon: int
+    feature_dim: int | None
+    draws: DrawSizes
+    own_batch: int | None
+
+
+def build(
+    method: Method,
+    task: Task,
+    pixel_track: Track,
+    settings: LearnerSettings,
+    registry: Registry,
+    seeds: InitialisationSeeds,
+    device: torch.device | str = "cpu",
+) -> Built:
+    """Build a method's networks and check that its components fit together.
+
+    Raises:
+        FetchbenchError: A component that does not build, breaks its contract, or does not fit the others.
+    """
+    scaled = settings.vectors == "scaled"
+    goals = _goal_space(registry, method, task, scaled)
+    vectors = Vectors(vector_layout(method.track, task, pixel_track, scaled=scaled), device)
+    routing = _spec(registry, "gradient-routing", method.routing, GradientRoutingSpec) or NO_ROUTING
+    parts = _Pixels(registry, method, routing, settings, task, seeds) if uses_frames(method.track) else None
+    features = parts.feature_dim if parts else 0
+    width = vectors.dim + goals.embedding_dim
+    trunk = parts.trunk if parts else 0
+    with initialised(seeds.actor):
+        actor = Actor(Inputs(features, width, trunk), settings.hidden, task.action_dim, settings.log_std_bounds)
+    with initialised(seeds.critic):
+        critic = TwinCritic(Inputs(features, width, trunk), settings.hidden, task.action_dim)
+    auxiliary = parts.auxiliary if parts else None
+    learner = Learner(
+        encoders=parts.encoders if parts else None,
+        actor=actor,
+        critic=critic,
+        routing=routing,
+        settings=settings,
+        stack=parts.shape.frames if parts else 1,
+        augmentation=parts.augmentation if parts else None,
+        views=method.views,
+        target_views=method.target_views,
+        auxiliary=auxiliary,
+        device=device,
+    )
+    return Built(
+        learner=learner,
+        goals=goals,
+        vectors=vectors,
+        rendered=parts.rendered if parts else None,
+        horizon=auxiliary.horizon if auxiliary else 0,
+        feature_dim=features if parts else None,
+        draws=_draw_sizes(method, settings, task, parts),
+        own_batch=auxiliary.spec.batch_size if auxiliary else None,
+    )
+
+
+@contextmanager
+def initialised(seed: int) -> Iterator[None]:
+    """Draw initial weights from a seed, whatever was drawn before, and leave the global generator as it was."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        yield
+
+
+class _Pixels:
+    """The parts of a method that see frames."""
+
+    def __init__(
+        self,
+        registry: Registry,
+        method: Method,
+        routing: GradientRoutingSpec,
+        settings: LearnerSettings,
+        task: Task,
+        seeds: InitialisationSeeds,
+    ) -> None:
+        if method.encoder is None or method.pixels is None or method.routing is None:
+            raise FetchbenchError(f"method {method.name!r}: track {method.track!r} needs an encoder, pixels and a routing")
+        spec = _require(_spec(registry, "encoder", method.encoder, EncoderSpec))
+        size = spec.frame_size or method.pixels.size
+        self.shape = FrameShape(method.pixels.stack, size, size)
+        with initialised(seeds.encoder):
+            encoder = _encoder(registry, method.encoder, self.shape)
+        self.feature_dim = feature_dim(encoder, self.shape, method.encoder.label)
+        averaged = settings.target_features == "average"
+        self.encoders = Encoders(encoder, routing.encoders, routing.trains_encoder, averaged)
+        default = spec.trunk or (0 if routing.trains_encoder else DEFAULT_TRUNK)
+        self.trunk = default if method.trunk is None else method.trunk
+        self.augmentation, self.augmentation_draws, rendered = self._augmentation(registry, method, size)
+        larger = max(rendered, method.pixels.render_size or 0) if method.pixels.render_size else None
+        self.rendered = PixelSpec(rendered, method.pixels.stack, larger, method.pixels.offsamples)
+        self.auxiliary = self._auxiliary(registry, method, routing, task, seeds)
+
+    def _augmentation(self, registry: Registry, method: Method, size: int) -> tuple[Augmentation | None, int, int]:
+        """The augmentation, its draws per stack, and the frame size to render for it."""
+        spec = _spec(registry, "augmentation", method.augmentation, AugmentationSpec)
+        if spec is None or method.augmentation is None:
+            if method.views > 1 or method.target_views > 1:
+                raise FetchbenchError(f"method {method.name!r}: views need an augmentation; without one they are all equal")
+            return None, 0, size
+        augmentation = _call(
+            "augmentation", method.augmentation, lambda: spec.build(self.shape, **options(method.augmentation))
+        )
+        return augmentation, spec.draws, spec.input_size(size) if spec.input_size else size
+
+    def _auxiliary(
+        self, registry: Registry, method: Method, routing: GradientRoutingSpec, task: Task, seeds: InitialisationSeeds
+    ) -> Auxiliary | None:
+        component = method.auxiliary_loss
+        spec = _spec(registry, "auxiliary-loss", component, AuxiliaryLossSpec)
+        if spec is None or component is None:
+            if any(routing.values("auxiliary")) and not any(routing.values("critic") + routing.values("actor")):
+                raise FetchbenchError(
+                    f"method {method.name!r}: routing {routing.name!r} trains the encoder by an auxiliary loss alone, and "
+                    "there is none; name one with `auxiliary_loss`, or take another routing"
+                )
+            return None
+        for offer in spec.requires:
+            if not hasattr(self.encoders.critic, offer):
+                raise PluginError(
+                    f"auxiliary loss {component.name!r} needs an encoder that offers {offer}(frames), and "
+                    f"{method.encoder.name if method.encoder else ''!r} does not"
+                )
+        context = AuxiliaryContext(self.shape, self.feature_dim, task.action_dim)
+        with initialised(seeds.auxiliary):
+            module = _call("auxiliary loss", component, lambda: spec.build(context, **options(component)))
+        momentum = None
+        if spec.momentum is not None:
+            momentum = copy.deepcopy(self.encoders.critic).requires_grad_(False)
+        return Auxiliary(spec, module, method.auxiliary_weight, _horizon(spec, component), momentum)
+
+
+def _encoder(registry: Registry, component: Component, shape: FrameShape) -> nn.Module:
+    spec = _require(_spec(registry, "encoder", component, EncoderSpec))
+    inner = [_encoder(registry, component.wraps, shape)] if component.wraps else []
+    each = FrameShape(1, shape.height, shape.width) if spec.input == "frame" else shape
+    encoder = _call("encoder", component, lambda: spec.build(each, *inner, **options(component)))
+    if not isinstance(encoder, nn.Module):
+        raise PluginError(f"encoder {component.name!r}: build returns {type(encoder).__name__}; it must return an nn.Module")
+    return PerFrame(encoder) if spec.input == "frame" else encoder
+
+
+def _goal_space(registry: Registry, method: Method, task: Task, scaled: bool) -> GoalSpace:
+    spec = _require(_spec(registry, "goal-space", method.goal_space, GoalSpaceSpec))
+    if method.track not in spec.tracks:
+        raise FetchbenchError(
+            f"method {method.name!r}: goal space {spec.name!r} serves the tracks {', '.join(spec.tracks)}, not {method.track!r}"
+        )
+    given = options(method.goal_space)
+    if "scaled" in inspect.signature(spec.build).parameters:
+        given = {"scaled": scaled, **given}
+    return cast(GoalSpace, _call("goal space", method.goal_space, lambda: spec.build(task, **given)))
+
+
+def _horizon(spec: AuxiliaryLossSpec, component: Component) -> int:
+    """K: a number, or the value of the option that says so."""
+    if isinstance(spec.horizon, int):
+        return spec.horizon
+    default = inspect.signature(spec.build).parameters[spec.horizon].default
+    return int(component.options.get(spec.horizon, default))  # type: ignore[arg-type]
+
+
+def _draw_sizes(method: Method, settings: LearnerSettings, task: Task, parts: _Pixels | None) -> DrawSizes:
+    sizes = DrawSizes(settings.batch_size, task.action_dim, method.views, method.target_views)
+    if parts is None:
+        return sizes
+    values: dict[str, Any] = {"augmentation": parts.augmentation_draws}
+    if parts.auxiliary is not None:
+        spec = parts.auxiliary.spec
+        values |= {
+            "auxiliary_batch": spec.batch_size or settings.batch_size,
+            "auxiliary_views": spec.views,
+            "auxiliary_uniform": spec.uniform_draws,
+            "auxiliary_normal": parts.feature_dim if spec.normal_draws == "feature" else spec.normal_draws,
+        }
+    return DrawSizes(sizes.batch, sizes.actions, sizes.views, sizes.target_views, **values)
+
+
+def _spec(registry: Registry, kind: str, component: Component | None, expected: type[T]) -> T | None:
+    if component is None:
+        return None
+    return cast(T, registry.get(kind, component.name).spec)
+
+
+def _require(spec: T | None) -> T:
+    assert spec is not None
+    return spec
+
+
+def options(component: Component | None) -> dict[str, Any]:
+    return dict(component.options) if component else {}
+
+
+def _call(kind: str, component: Component, make: Callable[[], T]) -> T:
+    """Call a plugin's ``build`` and turn whatever it raises into one line."""
+    try:
+        return make()
+    except FetchbenchError:
+        raise
+    except Exception as error:
+        text = " ".join(str(error).split())
+        raise PluginError(f"{kind} {component.label} does not build: {type(error).__name__}: {text}") from error

@@ -1,0 +1,52 @@
+"""The built-in goal space: goals are positions, rewards follow the task's own rule."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from fetchbench.environment.tasks import Task
+from fetchbench.replay import Replay
+from fetchbench.specs import GoalIndices, GoalSpaceSpec
+
+
+class VectorGoals:
+    """Goals as the task states them, in metres (Plappert et al. 2018, arXiv:1802.09464).
+
+    Args:
+        task: Its threshold and the constants that centre and scale its goals.
+        scaled: Whether the networks see centred and scaled goals, or raw ones.
+    """
+
+    def __init__(self, task: Task, scaled: bool = True) -> None:
+        self.threshold = task.threshold
+        self.embedding_dim = task.goal_dim
+        self._center = torch.tensor(task.goal_center if scaled else (0.0,) * task.goal_dim)
+        self._scale = torch.as_tensor(task.goal_scale if scaled else 1.0)
+
+    def relabel(self, replay: Replay, indices: GoalIndices) -> Tensor:
+        """The achieved goal at ``goal_step`` where relabelled, else the episode's own: ``(B, 3)``."""
+        hindsight = replay.achieved[indices.episode, indices.goal_step]
+        return torch.where(indices.relabelled[:, None], hindsight, replay.desired[indices.episode])
+
+    def embed(self, goals: Tensor) -> Tensor:
+        """``(B, 3)`` in metres -> ``(B, 3)``, centred and scaled."""
+        return ((goals - self._center.to(goals.device)) * self._scale.to(goals.device)).float()
+
+    def reward(self, replay: Replay, indices: GoalIndices, goals: Tensor) -> Tensor:
+        """0 where the outcome lies within the task's threshold of the goal, else -1: ``(B,)``."""
+        outcome = replay.achieved[indices.episode, indices.step + 1]
+        return -((outcome - goals).norm(dim=-1) > self.threshold).float()
+
+    def sample_exploration(self, desired: Tensor, draws: Tensor) -> Tensor:
+        """The task's own goals."""
+        return desired
+
+
+VECTOR_GOALS = GoalSpaceSpec(
+    name="vector",
+    build=VectorGoals,
+    tracks=("state", "blind", "pixels", "pixels-only", "pixels-privileged"),
+    summary="positions in metres, the task's own reward",
+    source="arXiv:1802.09464",
+)

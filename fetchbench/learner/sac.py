@@ -1,0 +1,409 @@
+"""Soft actor-critic with twin critics under a declared gradient routing (Haarnoja et al. 2018, arXiv:1812.05905).
+
+One update computes the features once, steps the critics, computes the auxiliary loss, steps the actor against the new
+critics, then steps each encoder once on the weighted sum of the gradients that the routing lets reach it, and at last the
+entropy coefficient and the averages. Heads work on detached copies of the features ("leaves"); what each loss wants of the
+encoder is the gradient that arrives at its leaf, and the routing's weights decide how much of it goes on.
+"""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor, nn
+
+from fetchbench.learner.batch import Batch, Sequences
+from fetchbench.learner.draws import Draws
+from fetchbench.learner.encoders import Encoders, polyak
+from fetchbench.learner.networks import Actor, TwinCritic
+from fetchbench.protocol import LearnerSettings
+from fetchbench.specs import Augmentation, AuxiliaryInputs, AuxiliaryLossSpec, GradientRoutingSpec
+
+
+class Observer(Protocol):
+    """Watches an update: the routing audit."""
+
+    def gradient(self, loss: str, encoder: str, norm: float | None) -> None:
+        """A loss's weighted gradient norm in an encoder; ``None`` where there is no path."""
+
+    def stepping(self) -> None:
+        """An optimiser is about to step."""
+
+    def stepped(self, optimiser: str) -> None:
+        """It has stepped."""
+
+
+@dataclass
+class Auxiliary:
+    """An auxiliary loss in use: its spec, module and weight, and the momentum encoder where it has one."""
+
+    spec: AuxiliaryLossSpec
+    module: nn.Module
+    weight: float
+    horizon: int
+    momentum: nn.Module | None
+
+
+class Learner:
+    """Networks, optimisers and the update.
+
+    Args:
+        encoders: The method's encoders; ``None`` on the tracks without frames.
+        actor: The policy head.
+        critic: The twin critics' head.
+        routing: How much of each loss reaches the encoders.
+        settings: The suite's learner settings.
+        stack: F, frames per observation.
+        augmentation: Applied to every stack that the critic and actor learn from.
+        views: K, views of the observation. The actor learns from the first.
+        target_views: M, views of the next observation.
+        auxiliary: The auxiliary loss.
+        device: Where all of it lives.
+    """
+
+    def __init__(
+        self,
+        *,
+        encoders: Encoders | None,
+        actor: Actor,
+        critic: TwinCritic,
+        routing: GradientRoutingSpec,
+        settings: LearnerSettings,
+        stack: int = 1,
+        augmentation: Augmentation | None = None,
+        views: int = 1,
+        target_views: int = 1,
+        auxiliary: Auxiliary | None = None,
+        device: torch.device | str = "cpu",
+    ) -> None:
+        self.routing, self.settings, self.stack = routing, settings, stack
+        self.augmentation, self.views, self.target_views = augmentation, views, target_views
+        self.auxiliary = auxiliary
+        self.device = torch.device(device)
+        self.updates = 0
+        self.encoders = encoders.to(device) if encoders is not None else None
+        self.actor, self.critic = actor.to(device), critic.to(device)
+        self.target_critic = copy.deepcopy(self.critic).requires_grad_(False)
+        start = torch.tensor(math.log(settings.entropy_coefficient), device=device)
+        self.log_alpha = nn.Parameter(start, requires_grad=settings.entropy == "learned")
+        self.optimisers = self._optimisers()
+
+    def _optimisers(self) -> dict[str, torch.optim.Optimizer]:
+        rate = self.settings.learning_rate
+
+        def adam(module: nn.Module, lr: float) -> torch.optim.Optimizer:
+            return torch.optim.Adam(module.parameters(), lr=lr)
+
+        optimisers = {"critic": adam(self.critic, rate), "actor": adam(self.actor, rate)}
+        if self.encoders is not None and self.encoders.trainable:
+            for name, encoder in self.encoders.named():
+                if any(True for _ in encoder.parameters()):
+                    optimisers[name] = adam(encoder, rate * self.settings.encoder_learning_rate_multiplier)
+        if self.auxiliary is not None:
+            module, own = self.auxiliary.module.to(self.device), self.auxiliary.spec.learning_rate
+            if any(True for _ in module.parameters()):
+                optimisers["auxiliary"] = adam(module, own or rate)
+        if self.log_alpha.requires_grad:
+            optimisers["entropy"] = torch.optim.Adam([self.log_alpha], lr=rate)
+        return optimisers
+
+    # -- acting -------------------------------------------------------------------------------------------------------
+
+    @torch.no_grad()
+    def act(self, frames: Tensor | None, vectors: Tensor, noise: Tensor | None = None) -> Tensor:
+        """Choose actions.
+
+        Args:
+            frames: ``uint8 (N, F, 3, H, W)``; ``None`` without an encoder.
+            vectors: ``float32 (N, V)``, the embedded goal included.
+            noise: Standard normal ``(N, A)`` to explore; ``None`` for the deterministic policy.
+
+        Returns:
+            ``float32 (N, A)`` in [-1, 1].
+        """
+        z = None
+        if self.encoders is not None and frames is not None:
+            if self.augmentation is not None:
+                frames = self.augmentation.evaluate(frames)
+            self.encoders.eval()
+            z = self.encoders.actor(frames)
+            self.encoders.train()
+        action: Tensor = self.actor(z, vectors, noise)[0]
+        return action
+
+    # -- learning -----------------------------------------------------------------------------------------------------
+
+    def update(self, batch: Batch, draws: Draws, observer: Observer | None = None) -> dict[str, Tensor]:
+        """One update of everything that learns.
+
+        Args:
+            batch: The transitions.
+            draws: Every random number that the update uses.
+            observer: Told of each loss's gradient in each encoder and of each optimiser's step.
+
+        Returns:
+            Scalars for the metrics, on the device.
+        """
+        weight = {loss: self.routing.at(loss, self.updates) for loss in ("critic", "actor", "auxiliary")}
+        size = len(batch.action)
+        self._zero_encoder_gradients()
+
+        z, z_actor, z_next_actor, z_next_target = self._features(batch, draws, weight)
+        critic_leaf, actor_leaf = leaf(z, weight["critic"]), leaf(first(z_actor, size), weight["actor"])
+        metrics = self._critic_step(batch, draws, critic_leaf, z_next_actor, z_next_target, observer)
+        metrics |= self._auxiliary_step(batch.sequences, draws, weight["auxiliary"], observer)
+        metrics |= self._actor_step(batch, draws, actor_leaf, first(z, size), observer)
+        self._encoder_step(z, z_actor, critic_leaf, actor_leaf, weight, observer)
+        self._averages()
+        self.updates += 1
+        return metrics
+
+    def pretrain(self, sequences: Sequences, draws: Draws) -> dict[str, Tensor]:
+        """One step of the auxiliary loss and the encoder alone, before the learner's first update."""
+        self._zero_encoder_gradients()
+        metrics = self._auxiliary_step(sequences, draws, self.routing.at("auxiliary", 0), None)
+        for name in self._encoder_optimisers():
+            self.optimisers[name].step()
+        self._averages(critics=False)
+        return metrics
+
+    def _features(
+        self, batch: Batch, draws: Draws, weight: dict[str, float]
+    ) -> tuple[Tensor | None, Tensor | None, Tensor | None, Tensor | None]:
+        """z of the K views for critic and actor, and of the M next views for the actor and the target."""
+        if self.encoders is None or batch.frames is None:
+            return None, None, None, None
+        e, f = self.encoders, self.stack
+        frames = self._augmented(batch.frames[:, :f], draws.views)
+        following = self._augmented(batch.frames[:, 1 : f + 1], draws.next_views)
+        with torch.set_grad_enabled(weight["critic"] > 0 or (weight["actor"] > 0 and not e.separate)):
+            z = e.critic(frames)
+        z_actor = z
+        if e.separate:
+            with torch.set_grad_enabled(weight["actor"] > 0):
+                z_actor = e.actor(frames[: len(batch.action)])
+        with torch.no_grad():
+            z_next_actor = e.actor(following)
+            if e.target is not None:
+                z_next_target = e.target(following)
+            else:
+                z_next_target = e.critic(following) if e.separate else z_next_actor
+        return z, z_actor, z_next_actor, z_next_target
+
+    def _augmented(self, frames: Tensor, draws: Tensor) -> Tensor:
+        """``(B, F, 3, H, W)`` -> its views one behind the other, ``(views * B, F, 3, H, W)``."""
+        if self.augmentation is None:
+            return frames if len(draws) == 1 else frames.repeat(len(draws), 1, 1, 1, 1)
+        return torch.cat([self.augmentation(frames, view) for view in draws])
+
+    def _critic_step(
+        self,
+        batch: Batch,
+        draws: Draws,
+        z: Tensor | None,
+        z_next_actor: Tensor | None,
+        z_next_target: Tensor | None,
+        observer: Observer | None,
+    ) -> dict[str, Tensor]:
+        s, m = self.settings, self.target_views
+        with torch.no_grad():
+            # Every episode ends by truncation alone, so every target bootstraps.
+            next_vectors = batch.next_vectors.repeat(m, 1)
+            next_action, next_log_prob = self.actor(z_next_actor, next_vectors, draws.next_noise.flatten(0, 1))
+            next_q = self.target_critic(z_next_target, next_vectors, next_action).min(dim=0).values
+            value = next_q - self.log_alpha.exp() * next_log_prob
+            target = batch.reward + s.discount * value.unflatten(0, (m, -1)).mean(dim=0)  # (B,)
+        k = self.views
+        q = self.critic(z, batch.vectors.repeat(k, 1), batch.action.repeat(k, 1))  # (2, K * B)
+        factor = 1.0 if s.critic_loss == "sum" else 0.5
+        loss = factor * (q - target.repeat(k)).square().mean(dim=1).sum()
+        self._step("critic", loss, observer)
+        return {"critic_loss": loss.detach(), "q": q.detach().mean(), "target": target.mean()}
+
+    def _actor_step(
+        self, batch: Batch, draws: Draws, z: Tensor | None, z_critic: Tensor | None, observer: Observer | None
+    ) -> dict[str, Tensor]:
+        alpha = self.log_alpha.detach().exp()
+        action, log_prob = self.actor(z, batch.vectors, draws.noise)
+        # The actor loss reaches an encoder through the policy's input only: the z that Q reads is detached.
+        self.critic.requires_grad_(False)
+        q = self.critic(None if z_critic is None else z_critic.detach(), batch.vectors, action).min(dim=0).values
+        loss = (alpha * log_prob - q).mean()
+        self._step("actor", loss, observer)
+        self.critic.requires_grad_(True)
+        entropy = -log_prob.detach().mean()
+        if "entropy" in self.optimisers:
+            self._step("entropy", self.log_alpha * (entropy - self.settings.target_entropy), observer)
+        return {"actor_loss": loss.detach(), "alpha": alpha, "entropy": entropy}
+
+    def _auxiliary_step(
+        self, sequences: Sequences | None, draws: Draws, weight: float, observer: Observer | None
+    ) -> dict[str, Tensor]:
+        a, e = self.auxiliary, self.encoders
+        if a is None or e is None or sequences is None or self.updates % a.spec.period:
+            return {}
+
+        def encode(frames: Tensor) -> Tensor:
+            with torch.set_grad_enabled(weight > 0):
+                z: Tensor = e.critic(frames)
+            return z
+
+        views = tuple(self._augmented_sequence(sequences.frames, view) for view in draws.auxiliary_views)
+        momentum = a.momentum if a.momentum is not None else e.critic
+        inputs = AuxiliaryInputs(
+            frames=sequences.frames,
+            views=views,
+            actions=sequences.actions,
+            mask=sequences.mask,
+            uniform=draws.auxiliary_uniform,
+            normal=draws.auxiliary_normal,
+            encode=encode,
+            encode_momentum=torch.no_grad()(momentum),
+            encoder=e.critic,
+        )
+        loss, metrics = a.module(inputs)
+        (a.weight * loss).backward()
+        # The encoder holds this loss's gradient alone so far, whether it came by `encode` or by `encoder.moments`.
+        for parameter in e.critic.parameters():
+            if parameter.grad is not None:
+                parameter.grad = parameter.grad * weight if weight > 0 else None
+        if observer is not None:
+            name, encoder = next(e.named())
+            observer.gradient("auxiliary", name, gradient_norm(encoder) if weight > 0 else None)
+        if "auxiliary" in self.optimisers:
+            self._apply("auxiliary", observer)
+        return {"auxiliary_loss": loss.detach()} | {f"auxiliary_{k}": v.detach() for k, v in metrics.items()}
+
+    def _augmented_sequence(self, frames: Tensor, draws: Tensor) -> Tensor:
+        return frames if self.augmentation is None else self.augmentation(frames, draws)
+
+    def _encoder_step(
+        self,
+        z: Tensor | None,
+        z_actor: Tensor | None,
+        critic_leaf: Tensor | None,
+        actor_leaf: Tensor | None,
+        weight: dict[str, float],
+        observer: Observer | None,
+    ) -> None:
+        """Send each loss's share of the gradient through its encoder, then step each encoder once."""
+        e = self.encoders
+        if e is None or z is None or z_actor is None:
+            return
+        names = [name for name, _ in e.named()]
+        paths = [("critic", names[0], z, critic_leaf), ("actor", names[-1], z_actor, actor_leaf)]
+        pending: dict[str, tuple[Tensor, Tensor]] = {}  # encoder -> its z and the gradient that arrives there
+        for loss, name, output, at in paths:
+            if at is None or at.grad is None or weight[loss] == 0:
+                if observer is not None:
+                    observer.gradient(loss, name, None)
+                continue
+            arriving = torch.zeros_like(output)
+            arriving[: len(at)] = weight[loss] * at.grad
+            if observer is not None:
+                observer.gradient(loss, name, path_norm(output, dict(e.named())[name], arriving))
+            pending[name] = (output, pending[name][1] + arriving if name in pending else arriving)
+        for output, arriving in pending.values():
+            if output.requires_grad:
+                output.backward(arriving)
+        for name in self._encoder_optimisers():
+            self._apply(name, observer)
+
+    def _step(self, name: str, loss: Tensor, observer: Observer | None) -> None:
+        self.optimisers[name].zero_grad(set_to_none=True)
+        loss.backward()  # type: ignore[no-untyped-call]
+        self._apply(name, observer)
+
+    def _apply(self, name: str, observer: Observer | None) -> None:
+        if observer is not None:
+            observer.stepping()
+        self.optimisers[name].step()
+        if name == "auxiliary":
+            self.optimisers[name].zero_grad(set_to_none=True)
+        if observer is not None:
+            observer.stepped(name)
+
+    def _averages(self, critics: bool = True) -> None:
+        rate = self.settings.target_rate
+        if critics:
+            polyak(self.target_critic, self.critic, rate)
+        if self.encoders is not None:
+            self.encoders.average(rate)
+            a = self.auxiliary
+            if a is not None and a.momentum is not None and a.spec.momentum is not None:
+                polyak(a.momentum, self.encoders.critic, a.spec.momentum)
+
+    def _encoder_optimisers(self) -> list[str]:
+        return [name for name in self.optimisers if name.endswith("encoder")]
+
+    def _zero_encoder_gradients(self) -> None:
+        for name in self._encoder_optimisers():
+            self.optimisers[name].zero_grad(set_to_none=True)
+
+    # -- state --------------------------------------------------------------------------------------------------------
+
+    def modules(self) -> dict[str, nn.Module]:
+        """Every network by name; the averaged copies included."""
+        named: dict[str, nn.Module] = {"actor": self.actor, "critic": self.critic, "target critic": self.target_critic}
+        if self.encoders is not None:
+            named |= dict(self.encoders.named())
+            if self.encoders.target is not None:
+                named["target encoder"] = self.encoders.target
+        if self.auxiliary is not None:
+            named["auxiliary"] = self.auxiliary.module
+            if self.auxiliary.momentum is not None:
+                named["momentum encoder"] = self.auxiliary.momentum
+        return named
+
+    def state_dict(self) -> dict[str, Any]:
+        """All that an update changes, as tensors and plain values."""
+        return {
+            "updates": self.updates,
+            "log_alpha": self.log_alpha.detach(),
+            "modules": {name: module.state_dict() for name, module in self.modules().items()},
+            "optimisers": {name: optimiser.state_dict() for name, optimiser in self.optimisers.items()},
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Continue from :meth:`state_dict`.
+
+        Raises:
+            KeyError, RuntimeError: The state belongs to other networks.
+        """
+        self.updates = state["updates"]
+        with torch.no_grad():
+            self.log_alpha.copy_(state["log_alpha"])
+        for name, module in self.modules().items():
+            module.load_state_dict(state["modules"][name])
+        for name, optimiser in self.optimisers.items():
+            optimiser.load_state_dict(state["optimisers"][name])
+
+
+def first(z: Tensor | None, size: int) -> Tensor | None:
+    """The first of the views that are stacked along the batch."""
+    return None if z is None else z[:size]
+
+
+def leaf(z: Tensor | None, weight: float) -> Tensor | None:
+    """A detached copy of ``z`` that collects the gradient arriving there, unless nothing of it may go on."""
+    return None if z is None else z.detach().requires_grad_(weight > 0)
+
+
+def gradient_norm(module: nn.Module) -> float:
+    """Norm of all gradients that lie in a module's parameters."""
+    squares = [p.grad.detach().double().square().sum() for p in module.parameters() if p.grad is not None]
+    return float(torch.stack(squares).sum().sqrt()) if squares else 0.0
+
+
+def path_norm(output: Tensor, module: nn.Module, arriving: Tensor) -> float:
+    """Norm of the gradient that one loss alone sends into a module's parameters."""
+    parameters = [p for p in module.parameters() if p.requires_grad]
+    if not output.requires_grad or not parameters:
+        return 0.0
+    gradients = torch.autograd.grad(output, parameters, arriving, retain_graph=True, allow_unused=True)
+    return math.sqrt(sum(float(g.double().square().sum()) for g in gradients if g is not None))

@@ -1,0 +1,153 @@
+"""What a table of the board holds fixed: scene, learner, budget, evaluation. Data only, validated by pydantic.
+
+A suite file fills these models; a run's request and its record carry them whole. They validate strictly, and from JSON
+(``model_validate_json``), where a list may fill a tuple.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Literal, TypeAlias
+
+from pydantic import BaseModel, ConfigDict, Field
+
+PROTOCOL_VERSION = 1
+"""Enters every random stream and every run's key: raised when the meaning of a suite's settings changes."""
+
+LEARNER_VERSION = 1
+"""Enters every run's key: raised when the golden traces of the learner change."""
+
+Track: TypeAlias = Literal["state", "blind", "pixels", "pixels-only", "pixels-privileged", "image-goal"]
+TRACKS: Mapping[Track, str] = {
+    "state": "the full observation and the desired goal: what perfect perception scores",
+    "blind": "what the suite's pixel track shows, without the frames: what this learner scores without perception",
+    "pixels": "frames, proprioception, desired goal",
+    "pixels-only": "frames, desired goal",
+    "pixels-privileged": "frames, proprioception, achieved and desired goal: for reproducing earlier work only",
+    "image-goal": "frames and a goal image",
+}
+PIXEL_TRACKS: tuple[Track, ...] = ("pixels", "pixels-only", "pixels-privileged", "image-goal")
+
+
+class Settings(BaseModel):
+    """Base of every settings model: unknown fields are errors, values are frozen, types are not guessed at."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+
+class Scene(Settings):
+    """Camera, marker and lighting: the same for every method of a suite.
+
+    Args:
+        camera: ``fetch-close``, one camera per task that holds every start and goal; ``fetch-default``, gymnasium's own.
+        marker: Whether the red goal sphere is drawn. A shown marker contradicts every relabelled goal.
+        lighting: ``plain`` draws no shadows; ``stock`` is gymnasium's own.
+    """
+
+    camera: Literal["fetch-close", "fetch-default"] = "fetch-close"
+    marker: Literal["hidden", "shown"] = "hidden"
+    lighting: Literal["plain", "stock"] = "plain"
+
+
+class LearnerSettings(Settings):
+    """HER + SAC, whole. The defaults are the preset ``reach-cpu``.
+
+    Args:
+        environments: Environments stepped side by side.
+        warmup_steps: Environment steps of uniform random actions before the first update.
+        updates_per_step: Updates per environment step after warm-up.
+        learning_rate: Of critics, actor, entropy coefficient and encoders (Adam).
+        encoder_learning_rate_multiplier: Times ``learning_rate``, for the encoders alone.
+        batch_size: Transitions per update.
+        buffer_steps: Transitions that the replay holds; ``None`` holds the whole run.
+        discount: Gamma.
+        target_rate: Tau: share of the online weights that the target takes over at each update.
+        target_features: ``average`` reads the target critics' features from a slowly averaged encoder, ``online`` from
+            the online encoder, as DrQ-v2 does.
+        entropy: ``learned`` adapts the coefficient to ``target_entropy``; ``fixed`` keeps ``entropy_coefficient``.
+        entropy_coefficient: Alpha, or its initial value where it is learned.
+        target_entropy: In nats.
+        critic_loss: ``sum`` of the two critics' mean squared errors, or ``half-sum``.
+        hidden: Widths of the heads' hidden layers (ReLU).
+        log_std_bounds: Clamp of the policy's log standard deviation.
+        relabel_k: k: a share 1 - 1/(k+1) of every batch is relabelled.
+        relabel_strategy: Which later state becomes the goal.
+        vectors: ``scaled`` centres and scales every vector input by the task's constants; ``raw`` does not, and learns
+            nothing on FetchReach.
+    """
+
+    environments: int = Field(1, ge=1, le=64)
+    warmup_steps: int = Field(1000, ge=50)
+    updates_per_step: float = Field(1.0, gt=0, le=8)
+    learning_rate: float = Field(1e-3, gt=0, lt=1)
+    encoder_learning_rate_multiplier: float = Field(1.0, gt=0, le=100)
+    batch_size: int = Field(128, ge=2, le=65536)
+    buffer_steps: int | None = Field(None, ge=50)
+    discount: float = Field(0.95, gt=0, lt=1)
+    target_rate: float = Field(0.01, gt=0, le=1)
+    target_features: Literal["average", "online"] = "average"
+    entropy: Literal["learned", "fixed"] = "learned"
+    entropy_coefficient: float = Field(0.1, gt=0)
+    target_entropy: float = -4.0
+    critic_loss: Literal["sum", "half-sum"] = "sum"
+    hidden: tuple[int, ...] = (256, 256)
+    log_std_bounds: tuple[float, float] = (-20.0, 2.0)
+    relabel_k: int = Field(4, ge=0)
+    relabel_strategy: Literal["future", "final", "episode"] = "future"
+    vectors: Literal["scaled", "raw"] = "scaled"
+
+
+LEARNER_PRESETS: Mapping[str, LearnerSettings] = {
+    "reach-cpu": LearnerSettings(),
+    "push": LearnerSettings(
+        environments=4,
+        updates_per_step=0.25,
+        learning_rate=1e-4,
+        batch_size=256,
+        buffer_steps=500_000,
+        target_rate=0.005,
+        entropy="fixed",
+        entropy_coefficient=0.05,
+        critic_loss="half-sum",
+        relabel_k=8,
+    ),
+    "push-state": LearnerSettings(
+        environments=8,
+        updates_per_step=0.125,
+        learning_rate=3e-4,
+        batch_size=256,
+        buffer_steps=1_000_000,
+        target_rate=0.005,
+        entropy="fixed",
+        entropy_coefficient=0.05,
+        critic_loss="half-sum",
+    ),
+}
+"""Named :class:`LearnerSettings`. ``push`` and ``push-state`` follow robotics_series (github.com/VladPrytula/robotics_series),
+but for the vectors: theirs were raw."""
+
+
+class Budget(Settings):
+    """How much a run may spend.
+
+    Args:
+        steps: Environment steps, warm-up included, over all environments.
+        checkpoint_every_steps: Environment steps between checkpoints (rounded up to the next episode end).
+    """
+
+    steps: int = Field(ge=100)
+    checkpoint_every_steps: int = Field(1000, ge=50)
+
+
+class Evaluation(Settings):
+    """How a run is scored: deterministic policy, success at the last step of episodes that were unsolved at reset.
+
+    Args:
+        every_steps: Environment steps between evaluations (rounded up to the next episode end); one more ends the run.
+        episodes: Episodes unsolved at reset per evaluation; episodes are drawn until there are that many.
+        last: A run's score is the mean of this many last evaluations.
+    """
+
+    every_steps: int = Field(ge=50)
+    episodes: int = Field(50, ge=1, le=1000)
+    last: int = Field(5, ge=1, le=100)

@@ -1,0 +1,237 @@
+"""What a run asks for and what it leaves behind: the request, the metrics lines and the record.
+
+A record has four blocks: ``request`` (all that decides the outcome), ``result`` (the outcome, bit-identical on CPU however
+often the run was interrupted, with a digest), ``provenance`` (code, packages, machine) and ``cost``.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from typing import Annotated, Any, Literal, TypeAlias
+
+from pydantic import ConfigDict, Field, JsonValue
+
+from fetchbench.protocol import Budget, Evaluation, LearnerSettings, Scene, Settings, Track
+from fetchbench.specs import PixelSpec
+
+RECORD_FORMAT = 1
+
+Status: TypeAlias = Literal["done", "diverged", "failed", "censored"]
+"""``done``: ran its budget. ``diverged``: no longer finite, scores 0. ``failed``: broke its own declaration, not scored.
+``censored``: stopped early by the suite's rule."""
+
+
+class Component(Settings):
+    """One plugin component of a method, with the options that its ``build`` gets.
+
+    ``provider``, ``version`` and ``source_sha256`` are empty until :func:`fetchbench.registry.Registry.resolve` fills them.
+    """
+
+    name: str
+    options: dict[str, JsonValue] = {}
+    wraps: Component | None = None
+    provider: str = ""
+    version: str = ""
+    source_sha256: str = ""
+
+    @property
+    def label(self) -> str:
+        """``spatial-softmax(temperature=1.0)``, ``coordconv(manipulation)``: what the board shows."""
+        inner = [self.wraps.label] if self.wraps else []
+        inner += [f"{key}={value}" for key, value in self.options.items()]
+        return self.name + (f"({', '.join(inner)})" if inner else "")
+
+    def declaration(self) -> dict[str, Any]:
+        """Name and options without what resolving added."""
+        return self.model_dump(mode="json", exclude={"provider", "version", "source_sha256"}) | (
+            {"wraps": self.wraps.declaration()} if self.wraps else {}
+        )
+
+
+class Method(Settings):
+    """One row of a suite: what varies. The tracks ``state`` and ``blind`` have neither pixels nor an encoder.
+
+    Args:
+        views: K: augmented views of the observation over which the critic loss is averaged.
+        target_views: M: augmented views of the next observation over which the target is averaged.
+        auxiliary_weight: Times the auxiliary loss, before the routing's own weight.
+        trunk: Width of the heads' own Linear-LayerNorm-tanh after ``z``; 0 is none, ``None`` the encoder's default.
+    """
+
+    name: str = Field(pattern=r"^[a-z0-9]+([.-][a-z0-9]+)*$")
+    track: Track
+    pixels: PixelSpec | None = None
+    encoder: Component | None = None
+    augmentation: Component | None = None
+    views: int = Field(default=1, ge=1, le=8)
+    target_views: int = Field(default=1, ge=1, le=8)
+    auxiliary_loss: Component | None = None
+    auxiliary_weight: float = Field(default=1.0, ge=0)
+    routing: Component | None = None
+    goal_space: Component = Component(name="vector")
+    trunk: int | None = Field(default=None, ge=0, le=4096)
+
+
+class Execution(Settings):
+    """How the arithmetic is done. Fixed in the request: resuming keeps it."""
+
+    device: Literal["cpu", "cuda"] = "cpu"
+    threads: int = Field(default=1, ge=1, le=256)
+    precision: Literal["float32"] = "float32"
+    compile: Literal["none"] = "none"
+
+
+class RunRequest(Settings):
+    """Everything that decides a run's outcome. ``key`` is its identity: equal keys are the same run."""
+
+    format: Literal[1] = 1
+    suite: str
+    task: str
+    seed: int = Field(ge=0)
+    scene: Scene
+    pixel_track: Track
+    learner: LearnerSettings
+    budget: Budget
+    evaluation: Evaluation
+    method: Method
+    execution: Execution = Execution()
+    mujoco: str = ""
+    key: str = ""
+
+    def protocol(self) -> dict[str, Any]:
+        """What every row of one table shares."""
+        return self.model_dump(mode="json", include={"scene", "pixel_track", "learner", "budget", "evaluation"})
+
+
+Share: TypeAlias = Annotated[float, Field(ge=0, le=1)]
+
+
+class Measured(Settings):
+    """Base of what a run measured: every number is finite, since JSON has no other and none could be sealed."""
+
+    model_config = ConfigDict(allow_inf_nan=False)
+
+
+class EvaluationPoint(Measured):
+    """One evaluation of the deterministic policy.
+
+    Attributes:
+        steps: Environment steps so far.
+        updates: Updates so far.
+        success: Share of the counted episodes (unsolved at reset) that are solved at the last step.
+        success_any: Share of them that are solved at any step.
+        success_last_ten: Share of their last ten steps that are solved.
+        success_raw: Share of all episodes drawn, solved at reset or not, that are solved at the last step.
+        episodes: Counted episodes.
+        drawn: All episodes.
+        return_mean: Mean undiscounted return of the counted episodes, in [-50, 0].
+        distance_m: Mean distance between achieved and desired goal at the last step of the counted episodes, metres.
+    """
+
+    steps: int
+    updates: int
+    success: Share
+    success_any: Share
+    success_last_ten: Share
+    success_raw: Share
+    episodes: int
+    drawn: int
+    return_mean: float
+    distance_m: float
+
+
+class AuditEntry(Measured):
+    """What one real batch showed of the routing.
+
+    Attributes:
+        updates: Updates before it.
+        gradient_norm: ``"critic -> critic encoder"`` etc.: the norm of the gradient that each loss sends into each
+            encoder, weighted as declared; ``None`` where the routing has no such path in the graph.
+        moved: Optimiser -> groups of parameters that its step changed, sorted.
+    """
+
+    updates: int
+    gradient_norm: dict[str, float | None]
+    moved: dict[str, list[str]]
+
+
+class Result(Measured):
+    """The outcome.
+
+    Attributes:
+        score: Mean success of the last evaluations; 0 if diverged, ``None`` if failed or never evaluated.
+        reason: Why the run is not ``done``; empty otherwise.
+        parameters: Group -> number of trainable parameters (``encoder``, ``actor``, ``critics``, ...).
+        feature_dim: Width of ``z``; ``None`` without an encoder.
+        sha256: Digest of every other field.
+    """
+
+    status: Status
+    reason: str = ""
+    steps: int
+    updates: int
+    episodes: int
+    score: Share | None
+    evaluations: list[EvaluationPoint]
+    audit: list[AuditEntry]
+    parameters: dict[str, int]
+    feature_dim: int | None = None
+    sha256: str = ""
+
+    def digest(self) -> str:
+        return sha256_of(self.model_dump(mode="json", exclude={"sha256"}))
+
+    def sealed(self) -> Result:
+        """A copy that carries its own digest."""
+        return self.model_copy(update={"sha256": self.digest()})
+
+
+class Provenance(Settings):
+    """Where the result comes from. None of it decides the outcome on CPU."""
+
+    fetchbench: str
+    commit: str | None = None
+    dirty: bool | None = None
+    python: str
+    platform: str
+    processor: str
+    cores: int
+    gpu: str | None = None
+    renderer: dict[str, str] = {}
+    packages: dict[str, str]
+    suite_sha256: str = ""
+    finished: str = Field(description="ISO 8601, UTC")
+
+
+class Cost(Measured):
+    """What the run took, over all attempts."""
+
+    wall_s: float
+    core_s: float
+    steps_per_s: float
+    updates_per_s: float
+    peak_memory_mb: float
+    peak_gpu_memory_mb: float | None = None
+    replay_mb: float
+    attempts: int
+
+
+class Record(Settings):
+    """One finished run."""
+
+    format: Literal[1] = 1
+    request: RunRequest
+    result: Result
+    provenance: Provenance
+    cost: Cost
+
+
+def canonical_json(value: Any) -> str:
+    """JSON with sorted keys and no spaces: equal values give equal text. NaN is refused."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+
+
+def sha256_of(value: Any) -> str:
+    """Digest of a JSON value."""
+    return hashlib.sha256(canonical_json(value).encode()).hexdigest()

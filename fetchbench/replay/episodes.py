@@ -1,0 +1,172 @@
+"""The store: whole episodes of one length, each rendered frame kept once."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+
+import numpy as np
+import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class EpisodeBatch:
+    """N finished episodes of T steps, as numpy arrays.
+
+    Attributes:
+        observation: ``float32 (N, T+1, D)``, the task's observation at every state.
+        achieved: ``float32 (N, T+1, 3)``, the achieved goal at every state.
+        desired: ``float32 (N, G)``, the goal that the episode pursued.
+        action: ``float32 (N, T, A)`` in [-1, 1].
+        frames: ``(N, T+1, *item)``, one frame per state; ``None`` without pixels.
+    """
+
+    observation: np.ndarray
+    achieved: np.ndarray
+    desired: np.ndarray
+    action: np.ndarray
+    frames: np.ndarray | None
+
+    def __len__(self) -> int:
+        return len(self.desired)
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        """Field -> array, without the fields that are ``None``."""
+        pairs = ((f.name, getattr(self, f.name)) for f in fields(self))
+        return {name: array for name, array in pairs if array is not None}
+
+
+class Replay:
+    """A ring of finished episodes.
+
+    Since Fetch episodes never terminate early, all have the same length T, and the frame of state t of the episode in slot e
+    is number ``e * (T + 1) + t``: everything else follows by arithmetic, in O(batch).
+
+    Args:
+        capacity: Episodes held; the oldest make room.
+        horizon: T, steps per episode.
+        observation_dim: D.
+        action_dim: A.
+        goal_dim: G, of the pursued goals (3 in the vector goal space).
+        frame: Shape of one stored frame, ``(3, H, W)``; ``None`` stores no frames.
+        frame_dtype: ``torch.uint8`` for pixels.
+        device: Where batches are wanted.
+        frames_device: Where frames are kept; the same device where it is large enough.
+    """
+
+    def __init__(
+        self,
+        *,
+        capacity: int,
+        horizon: int,
+        observation_dim: int,
+        action_dim: int,
+        goal_dim: int = 3,
+        frame: tuple[int, ...] | None = None,
+        frame_dtype: torch.dtype = torch.uint8,
+        device: torch.device | str = "cpu",
+        frames_device: torch.device | str | None = None,
+    ) -> None:
+        self.capacity = capacity
+        self.horizon = horizon
+        self.device = torch.device(device)
+        self.added = 0
+        """Episodes ever added; the slot of episode i is ``i % capacity``."""
+        self.observation = torch.zeros(capacity, horizon + 1, observation_dim, device=device)
+        self.achieved = torch.zeros(capacity, horizon + 1, 3, device=device)
+        self.desired = torch.zeros(capacity, goal_dim, device=device)
+        self.action = torch.zeros(capacity, horizon, action_dim, device=device)
+        self._frames: Tensor | None = None
+        if frame is not None:
+            # `empty`: pages of memory are taken when frames arrive, not at the start.
+            size = (capacity * (horizon + 1), *frame)
+            self._frames = torch.empty(size, dtype=frame_dtype, device=frames_device or device)
+
+    def __len__(self) -> int:
+        """Episodes held."""
+        return min(self.added, self.capacity)
+
+    @property
+    def transitions(self) -> int:
+        """Transitions held."""
+        return len(self) * self.horizon
+
+    @property
+    def has_frames(self) -> bool:
+        return self._frames is not None
+
+    @property
+    def bytes(self) -> int:
+        """Memory of the transitions held, in bytes."""
+        tensors = [self.observation, self.achieved, self.desired, self.action]
+        if self._frames is not None:
+            tensors.append(self._frames)
+        return int(sum(t.nbytes for t in tensors) / self.capacity * len(self))
+
+    def add(self, episodes: EpisodeBatch) -> None:
+        """Store finished episodes, the oldest first.
+
+        Raises:
+            ValueError: Shapes that do not fit the store.
+        """
+        for name, array in episodes.arrays().items():
+            expected = self._expected(name)
+            if tuple(array.shape[1:]) != expected:
+                raise ValueError(f"episodes.{name} is {array.shape[1:]} per episode, the replay holds {expected}")
+        for i in range(len(episodes)):
+            slot = self.added % self.capacity
+            for name, array in episodes.arrays().items():
+                self._part(name)[self._rows(name, slot)] = torch.from_numpy(np.ascontiguousarray(array[i]))
+            self.added += 1
+
+    def episodes(self, start: int, stop: int) -> EpisodeBatch:
+        """Episodes number ``start`` to ``stop`` (of all ever added), for a checkpoint.
+
+        Raises:
+            ValueError: Episodes that are no longer, or not yet, held.
+        """
+        if not self.added - len(self) <= start <= stop <= self.added:
+            raise ValueError(f"episodes {start} to {stop} are not held: {self.added - len(self)} to {self.added} are")
+        slots = [i % self.capacity for i in range(start, stop)]
+        names = ["observation", "achieved", "desired", "action"] + (["frames"] if self.has_frames else [])
+        arrays = {}
+        for name in names:
+            part, shape = self._part(name), (len(slots), *self._expected(name))
+            rows = [part[self._rows(name, slot)] for slot in slots]
+            arrays[name] = torch.stack(rows).cpu().numpy() if rows else np.zeros(shape, np.float32)
+        return EpisodeBatch(**{"frames": None, **arrays})
+
+    def stacks(self, episode: Tensor, step: Tensor, frames: int, following: int) -> Tensor:
+        """Gather each transition's frames: its stack and the frames that follow.
+
+        Args:
+            episode: ``int64 (B,)`` slots.
+            step: ``int64 (B,)``, t.
+            frames: F, the stack; before the episode's first frame that frame is repeated.
+            following: K; past the episode's last frame that frame is repeated.
+
+        Returns:
+            ``(B, F+K, *item)`` on :attr:`device`; ``[:, :F]`` is the observation and ``[:, 1 : F+1]`` the next.
+        """
+        if self._frames is None:
+            raise ValueError("this replay stores no frames")
+        offsets = torch.arange(1 - frames, following + 1, device=self.device)
+        states = (step[:, None] + offsets).clamp_(0, self.horizon)  # (B, F+K)
+        index = episode[:, None] * (self.horizon + 1) + states
+        stored = self._frames
+        gathered = stored.index_select(0, index.flatten().to(stored.device))
+        return gathered.to(self.device, non_blocking=True).unflatten(0, index.shape)
+
+    def _part(self, name: str) -> Tensor:
+        part: Tensor = self._frames if name == "frames" else getattr(self, name)
+        return part
+
+    def _rows(self, name: str, slot: int) -> int | slice:
+        return slice(slot * (self.horizon + 1), (slot + 1) * (self.horizon + 1)) if name == "frames" else slot
+
+    def _expected(self, name: str) -> tuple[int, ...]:
+        """Shape of one episode's part."""
+        part = self._part(name)
+        if part is None:
+            return ()
+        return (self.horizon + 1, *part.shape[1:]) if name == "frames" else tuple(part.shape[1:])

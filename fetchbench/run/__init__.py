@@ -1,0 +1,1 @@
+"""One run, end to end: collecting, learning, evaluating, auditing, checkpointing, recording."""

@@ -1,0 +1,141 @@
+"""Checkpoints at episode ends: a small state file and the replay as append-only, checksummed segments.
+
+``checkpoint/manifest.json`` names the files that belong together and their digests, and is replaced atomically and last: a
+process killed at any moment leaves the checkpoint before.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from fetchbench.errors import StorageError
+from fetchbench.records.store import storage_errors, write_atomically
+from fetchbench.replay import EpisodeBatch, Replay
+
+
+@dataclass(frozen=True)
+class Segment:
+    """Episodes ``start`` to ``stop`` of the run, in one file."""
+
+    file: str
+    start: int
+    stop: int
+    sha256: str
+
+
+class Checkpoint:
+    """The checkpoint of one run directory.
+
+    Args:
+        folder: ``<run>/checkpoint``.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._manifest = folder / "manifest.json"
+        self._segments: list[Segment] = []
+
+    @property
+    def exists(self) -> bool:
+        return self._manifest.exists()
+
+    def save(self, state: dict[str, Any], replay: Replay, metrics_bytes: int) -> None:
+        """Write a checkpoint; the episodes that earlier ones hold are not written again.
+
+        Args:
+            state: Tensors and plain values, as ``torch.load(weights_only=True)`` accepts them.
+            replay: Its new episodes become a segment.
+            metrics_bytes: Length of the metrics file, which resuming cuts back to.
+
+        Raises:
+            StorageError: The disk is full; the checkpoint before stays valid.
+        """
+        oldest = replay.added - len(replay)
+        start = max(self._segments[-1].stop if self._segments else 0, oldest)
+        if start < replay.added:
+            arrays = replay.episodes(start, replay.added).arrays()
+            tensors = {name: torch.from_numpy(array) for name, array in arrays.items()}
+            name = f"replay-{start:08d}-{replay.added:08d}.pt"
+            self._segments.append(Segment(name, start, replay.added, self._write(name, tensors)))
+        kept = [s for s in self._segments if s.stop > oldest]
+        name = f"state-{replay.added:08d}.pt"
+        digest = self._write(name, state)
+        manifest = {
+            "state": {"file": name, "sha256": digest},
+            "segments": [vars(s) for s in kept],
+            "metrics_bytes": metrics_bytes,
+        }
+        write_atomically(self._manifest, json.dumps(manifest, indent=1))
+        self._segments = kept
+        self._sweep({name, *(s.file for s in kept)})
+
+    def load(self, replay: Replay) -> tuple[dict[str, Any], int]:
+        """Read the checkpoint and fill the replay.
+
+        Returns:
+            The state and the length of the metrics file that belongs to it.
+
+        Raises:
+            StorageError: A file is missing or damaged; nothing was changed on disk.
+        """
+        try:
+            manifest = json.loads(self._manifest.read_text())
+            segments = [Segment(**s) for s in manifest["segments"]]
+            state = self._read(manifest["state"]["file"], manifest["state"]["sha256"])
+            metrics_bytes = int(manifest["metrics_bytes"])
+        except (ValueError, KeyError, TypeError, OSError) as error:
+            raise StorageError(f"{self._manifest}: damaged ({error})") from error
+        replay.added = segments[0].start if segments else 0
+        for segment in segments:
+            tensors = self._read(segment.file, segment.sha256)
+            replay.add(EpisodeBatch(**{"frames": None, **{name: t.numpy() for name, t in tensors.items()}}))
+        self._segments = segments
+        return state, metrics_bytes
+
+    def drop_replay(self) -> None:
+        """Remove what only resuming needs; the final weights stay."""
+        if not self.exists:
+            return
+        manifest = json.loads(self._manifest.read_text())
+        write_atomically(self._manifest, json.dumps(manifest | {"segments": []}, indent=1))
+        self._sweep({manifest["state"]["file"]})
+
+    def clear(self) -> None:
+        """Remove everything."""
+        self._manifest.unlink(missing_ok=True)
+        self._segments = []
+        self._sweep(set())
+
+    def _write(self, name: str, value: dict[str, Any]) -> str:
+        buffer = io.BytesIO()
+        torch.save(value, buffer)
+        data = buffer.getvalue()
+        write_atomically(self.folder / name, data)
+        return hashlib.sha256(data).hexdigest()
+
+    def _read(self, name: str, sha256: str) -> dict[str, Any]:
+        path = self.folder / name
+        try:
+            data = path.read_bytes()
+        except OSError as error:
+            raise StorageError(f"{path}: {error.strerror}") from error
+        if hashlib.sha256(data).hexdigest() != sha256:
+            raise StorageError(f"{path}: its checksum does not match, the file is damaged")
+        value: dict[str, Any] = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
+        return value
+
+    def _sweep(self, keep: set[str]) -> None:
+        """Remove files that no manifest names any longer."""
+        with storage_errors("clean up", self.folder):
+            for path in self.folder.glob("*.pt"):
+                if path.name not in keep:
+                    path.unlink(missing_ok=True)
+            for path in self.folder.glob(".*.tmp"):
+                path.unlink(missing_ok=True)

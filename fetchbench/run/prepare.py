@@ -1,0 +1,92 @@
+"""Before anything is started: can every method be built?"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+
+from fetchbench.environment.tasks import get_task
+from fetchbench.errors import FetchbenchError, PluginError
+from fetchbench.learner.build import Built, InitialisationSeeds, build
+from fetchbench.records.schema import Component, RunRequest
+from fetchbench.registry import Registry
+from fetchbench.run.streams import stream_seed
+
+
+def build_request(request: RunRequest, registry: Registry) -> Built:
+    """Build the networks of a request, from its own streams.
+
+    Raises:
+        FetchbenchError: They cannot be built, or a plugin's source is not the one that the request names.
+    """
+    task, seed = request.task, request.seed
+    for kind, component in components(request):
+        check_source(registry, kind, component)
+    seeds = InitialisationSeeds(*(stream_seed(task, seed, s) for s in ("encoder", "actor", "critic", "auxiliary")))
+    device = torch.device(request.execution.device)
+    return build(request.method, get_task(task), request.pixel_track, request.learner, registry, seeds, device)
+
+
+def preflight(requests: Sequence[RunRequest], registry: Registry) -> list[str]:
+    """Build every distinct method once, on the CPU.
+
+    Returns:
+        One line per method that cannot be built; empty if all can.
+    """
+    problems: dict[str, str] = {}
+    seen: set[str] = set()
+    for request in requests:
+        what = request.method.model_dump_json() + request.task
+        if what in seen:
+            continue
+        seen.add(what)
+        try:
+            build_request(
+                request.model_copy(update={"execution": request.execution.model_copy(update={"device": "cpu"})}), registry
+            )
+        except FetchbenchError as error:
+            problems.setdefault(request.method.name, str(error))
+    return [f"method {name!r}: {text.removeprefix(f'method {name!r}: ')}" for name, text in problems.items()]
+
+
+def components(request: RunRequest) -> list[tuple[str, Component]]:
+    """The plugin components of a request, by kind."""
+    method = request.method
+    parts: list[tuple[str, Component | None]] = [
+        ("encoder", method.encoder),
+        ("augmentation", method.augmentation),
+        ("auxiliary-loss", method.auxiliary_loss),
+        ("gradient-routing", method.routing),
+        ("goal-space", method.goal_space),
+    ]
+    return [(kind, component) for kind, component in parts if component is not None]
+
+
+def check_source(registry: Registry, kind: str, component: Component) -> None:
+    """Refuse a plugin that changed after the run was requested.
+
+    Raises:
+        UnknownNameError: It is gone.
+        PluginError: Its source differs.
+    """
+    found = registry.get(kind, component.name).provider
+    if component.source_sha256 and component.source_sha256 != found.source_sha256:
+        raise PluginError(
+            f"{kind.replace('-', ' ')} {component.name!r}: {found.location} changed after this run was requested "
+            f"(sha256 {component.source_sha256[:12]}, now {found.source_sha256[:12]}); run the suite again to request it anew"
+        )
+    if component.wraps:
+        check_source(registry, kind, component.wraps)
+
+
+def resolve_device(wanted: str) -> str:
+    """``auto`` is CUDA where there is one.
+
+    Raises:
+        FetchbenchError: ``cuda`` was asked for and there is none.
+    """
+    available = torch.cuda.is_available()
+    if wanted == "cuda" and not available:
+        raise FetchbenchError("no CUDA device is available; run `fetchbench doctor`, or use --device cpu")
+    return ("cuda" if available else "cpu") if wanted == "auto" else wanted

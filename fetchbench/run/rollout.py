@@ -1,0 +1,98 @@
+"""One round of episodes, side by side, from reset to truncation."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from fetchbench.environment.tasks import Task
+from fetchbench.environment.vector import Observations, VectorEnvironment
+from fetchbench.errors import DivergedError
+from fetchbench.learner.build import Built
+from fetchbench.replay import EpisodeBatch
+
+
+class Rollout:
+    """N episodes in progress.
+
+    Args:
+        environment: Steps and draws them.
+        task: Horizon and dimensions.
+        built: What the policy sees.
+        seeds: One per episode.
+        goal_draws: Uniform ``(N, 1)``, for goal spaces that choose goals of their own; ``None`` pursues the task's.
+    """
+
+    def __init__(
+        self,
+        environment: VectorEnvironment,
+        task: Task,
+        built: Built,
+        seeds: Sequence[int],
+        goal_draws: Tensor | None = None,
+    ) -> None:
+        self._environment, self._built, self._task = environment, built, task
+        self._device = built.learner.device
+        n, steps = len(seeds), task.horizon
+        self.observation = np.zeros((n, steps + 1, task.observation_dim), np.float32)
+        self.achieved = np.zeros((n, steps + 1, task.goal_dim), np.float64)
+        self.action = np.zeros((n, steps, task.action_dim), np.float32)
+        self.frames: np.ndarray | None = None
+        self.step = 0
+        first = environment.reset(seeds)
+        self.desired = first.desired
+        goal = torch.from_numpy(first.desired).float()
+        if goal_draws is not None:
+            goal = built.goals.sample_exploration(goal, goal_draws)
+        self.goal = goal.to(self._device)
+        self._goal_embedding = built.goals.embed(self.goal)
+        if first.frames is not None:
+            self.frames = np.zeros((n, steps + 1, *first.frames.shape[1:]), np.uint8)
+        self._store(first)
+
+    def act(self, noise: Tensor | None = None) -> np.ndarray:
+        """The policy's actions here and now: ``float32 (N, A)``; deterministic without noise.
+
+        Raises:
+            DivergedError: An action is not finite.
+        """
+        learner = self._built.learner
+        frames = None
+        if self.frames is not None:
+            states = np.arange(self.step - learner.stack + 1, self.step + 1).clip(0)
+            frames = torch.from_numpy(self.frames[:, states]).to(self._device)
+        observation = torch.from_numpy(self.observation[:, self.step]).to(self._device)
+        achieved = torch.from_numpy(self.achieved[:, self.step]).float().to(self._device)
+        vectors = torch.cat([self._built.vectors(observation, achieved), self._goal_embedding], dim=-1)
+        action = learner.act(frames, vectors, None if noise is None else noise.to(self._device)).cpu().numpy()
+        if not np.isfinite(action).all():
+            raise DivergedError(f"the policy's action is not finite after {learner.updates} updates")
+        return action
+
+    def begin(self, action: np.ndarray) -> None:
+        """Start one step; the environment works on it while the caller does something else."""
+        self.action[:, self.step] = action
+        self._environment.step_async(action)
+
+    def finish(self) -> None:
+        """Wait for the step and store what it led to."""
+        self.step += 1
+        self._store(self._environment.step_wait())
+
+    @property
+    def over(self) -> bool:
+        return self.step == self._task.horizon
+
+    def episodes(self) -> EpisodeBatch:
+        """The finished episodes, for the replay."""
+        goal = self.goal.cpu().numpy()
+        return EpisodeBatch(self.observation, self.achieved.astype(np.float32), goal, self.action, self.frames)
+
+    def _store(self, state: Observations) -> None:
+        self.observation[:, self.step] = state.observation
+        self.achieved[:, self.step] = state.achieved
+        if self.frames is not None and state.frames is not None:
+            self.frames[:, self.step] = state.frames

@@ -1,0 +1,327 @@
+"""The training loop of one run."""
+
+from __future__ import annotations
+
+import math
+import resource
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from fetchbench.environment.tasks import get_task
+from fetchbench.environment.vector import VectorEnvironment
+from fetchbench.errors import DivergedError, StorageError
+from fetchbench.learner.batch import Sampler
+from fetchbench.learner.build import Built
+from fetchbench.learner.draws import draw
+from fetchbench.records.diagnosis import score_of
+from fetchbench.records.schema import AuditEntry, Cost, EvaluationPoint, Result, RunRequest, Status
+from fetchbench.records.store import append_line
+from fetchbench.replay import Replay
+from fetchbench.replay.hindsight import DRAWS
+from fetchbench.run.audit import Audit, FrozenCheck
+from fetchbench.run.checkpoint import Checkpoint
+from fetchbench.run.evaluation import evaluate
+from fetchbench.run.rollout import Rollout
+from fetchbench.run.streams import Generators, evaluation_seed, reset_seed
+
+
+class Trainer:
+    """Collects, learns, evaluates and checkpoints, in rounds of N episodes side by side.
+
+    Everything that decides the outcome is a function of the request; all state between rounds is in :meth:`state_dict` and
+    the replay. Environments have none: each episode is reset with its own seed.
+
+    Args:
+        request: What to run.
+        built: The method's networks.
+        environment: Steps and draws the episodes, for training and evaluation.
+        folder: The run's directory.
+    """
+
+    def __init__(self, request: RunRequest, built: Built, environment: VectorEnvironment, folder: Path) -> None:
+        self.request, self.built, self.environment, self.folder = request, built, environment, folder
+        self.task = get_task(request.task)
+        self.learner = built.learner
+        self.generators = Generators(request.task, request.seed)
+        self.replay = self._replay()
+        s = request.learner
+        self.sampler = Sampler(
+            self.replay,
+            built.goals,
+            built.vectors,
+            k=s.relabel_k,
+            strategy=s.relabel_strategy,
+            stack=self.learner.stack,
+            horizon=built.horizon,
+            own_batch=built.own_batch is not None,
+        )
+        self.checkpoint = Checkpoint(folder / "checkpoint")
+        self.frozen = FrozenCheck(self.learner)
+        self.steps = 0
+        self.episodes = 0
+        self.credit = 0.0
+        self.evaluations: list[EvaluationPoint] = []
+        self.audit: list[AuditEntry] = []
+        self.spent = {"wall_s": 0.0, "core_s": 0.0, "steps": 0.0, "updates": 0.0}
+        self._metrics_path = folder / "metrics.jsonl"
+        self._last: dict[str, Tensor] = {}
+        self._began: tuple[float, float] = (time.monotonic(), core_seconds())
+
+    def _replay(self) -> Replay:
+        s, task, rendered = self.request.learner, self.task, self.built.rendered
+        steps = min(s.buffer_steps or self.request.budget.steps, self.request.budget.steps)
+        round_steps = task.horizon * s.environments
+        capacity = math.ceil(steps / round_steps) * s.environments
+        frame = None if rendered is None else (3, rendered.size, rendered.size)
+        frames_bytes = 0 if frame is None else capacity * (task.horizon + 1) * math.prod(frame)
+        device = self.learner.device
+        return Replay(
+            capacity=capacity,
+            horizon=task.horizon,
+            observation_dim=task.observation_dim,
+            action_dim=task.action_dim,
+            goal_dim=task.goal_dim,
+            frame=frame,
+            device=device,
+            frames_device=frames_device(device, frames_bytes),
+        )
+
+    # -- the loop -----------------------------------------------------------------------------------------------------
+
+    def resume(self) -> bool:
+        """Continue from the checkpoint, if there is a sound one.
+
+        Returns:
+            Whether there was. A damaged one is removed, and the run starts again: the result is the same.
+        """
+        if not self.checkpoint.exists:
+            self._metrics_path.unlink(missing_ok=True)
+            return False
+        try:
+            state, metrics_bytes = self.checkpoint.load(self.replay)
+        except StorageError as error:
+            self.log("notice", text=f"the checkpoint cannot be used, the run starts again: {error}")
+            self.checkpoint.clear()
+            self.replay.added = 0
+            return False
+        self.load_state_dict(state)
+        with self._metrics_path.open("ab") as file:
+            file.truncate(metrics_bytes)
+        return True
+
+    def train(self, interrupted: Callable[[], bool] = lambda: False) -> bool:
+        """Run until the budget is spent.
+
+        Args:
+            interrupted: Asked at every episode end; when true, a checkpoint is written and the loop left.
+
+        Returns:
+            Whether the budget was spent.
+
+        Raises:
+            DivergedError: A loss or an action is no longer finite.
+            RoutingError: The routing audit failed.
+        """
+        budget, cadence = self.request.budget, self.request.evaluation
+        while self.steps < budget.steps:
+            before = self.steps
+            self._round()
+            self._check_finite()
+            over = self.steps >= budget.steps
+            if over or crossed(before, self.steps, cadence.every_steps):
+                self._evaluate()
+            self._progress()
+            stop = interrupted()
+            if over or stop or crossed(before, self.steps, budget.checkpoint_every_steps):
+                self.save()
+            if stop and not over:
+                return False
+        self.frozen.verify()
+        return True
+
+    def _round(self) -> None:
+        """One episode in every environment, with the updates that belong to its steps."""
+        s, n = self.request.learner, self.environment.count
+        seeds = [reset_seed(self.request.task, self.request.seed, self.episodes + i) for i in range(n)]
+        exploration = self.generators["exploration"]
+        rollout = Rollout(self.environment, self.task, self.built, seeds, torch.rand(n, 1, generator=exploration))
+        while not rollout.over:
+            if self.steps < s.warmup_steps:
+                action = (torch.rand(n, self.task.action_dim, generator=exploration) * 2 - 1).numpy()
+            else:
+                action = rollout.act(torch.randn(n, self.task.action_dim, generator=exploration))
+            rollout.begin(action)
+            self.steps += n
+            # The environment works while the learner does: updates read finished episodes alone, so the order is fixed.
+            if self.steps > s.warmup_steps:
+                self.credit += n * s.updates_per_step
+                while self.credit >= 1:
+                    self.credit -= 1
+                    self._update()
+            rollout.finish()
+        self.replay.add(rollout.episodes())
+        self.episodes += n
+
+    def _update(self) -> None:
+        a = self.learner.auxiliary
+        if a is not None and self.learner.updates == 0 and a.spec.pretraining_updates:
+            self._pretrain(a.spec.pretraining_updates)
+        due = self.learner.updates == 0 or len(self.audit) <= len(self.evaluations)
+        observer = Audit(self.learner) if due else None
+        batch = self.sampler(*self._replay_draws())
+        self._last = self.learner.update(batch, self._draws(), observer)
+        if observer is not None:
+            self.audit.append(observer.entry())
+            observer.verify()
+
+    def _pretrain(self, updates: int) -> None:
+        for _ in range(updates):
+            sequences = self.sampler(*self._replay_draws()).sequences
+            if sequences is not None:
+                self.learner.pretrain(sequences, self._draws())
+
+    def _replay_draws(self) -> tuple[Tensor, Tensor | None]:
+        generator, own = self.generators["replay"], self.built.own_batch
+        draws = torch.rand(self.request.learner.batch_size, DRAWS, generator=generator, dtype=torch.float64)
+        if own is None:
+            return draws, None
+        return draws, torch.rand(own, DRAWS, generator=generator, dtype=torch.float64)
+
+    def _draws(self) -> Any:
+        return draw(self.built.draws, self.generators["noise"], self.generators["augmentation"], self.learner.device)
+
+    def _evaluate(self) -> None:
+        index, request = len(self.evaluations), self.request
+        point = evaluate(
+            self.environment,
+            self.task,
+            self.built,
+            lambda episode: evaluation_seed(request.task, request.seed, index, episode),
+            count=request.evaluation.episodes,
+            steps=self.steps,
+        )
+        self.evaluations.append(point)
+        self.log("evaluation", **point.model_dump())
+
+    def _check_finite(self) -> None:
+        for name, value in self._last.items():
+            if not math.isfinite(float(value)):
+                raise DivergedError(f"{name} is {float(value)} after {self.learner.updates} updates")
+
+    # -- what is written ----------------------------------------------------------------------------------------------
+
+    def log(self, kind: str, **values: Any) -> None:
+        """Append a line to the run's metrics."""
+        append_line(self._metrics_path, {"kind": kind, **values})
+
+    def _progress(self) -> None:
+        wall, _ = self._elapsed()
+        values = {name: round(float(value), 6) for name, value in self._last.items()}
+        self.log(
+            "progress",
+            steps=self.steps,
+            updates=self.learner.updates,
+            steps_per_s=round((self.steps - self.spent["steps"]) / max(wall, 1e-9), 2),
+            **values,
+        )
+
+    def save(self) -> None:
+        """Write a checkpoint."""
+        self.checkpoint.save(self.state_dict(), self.replay, self._metrics_path.stat().st_size)
+
+    def state_dict(self) -> dict[str, Any]:
+        """All state between rounds but the replay."""
+        wall, core = self._elapsed()
+        return {
+            "key": self.request.key,
+            "learner": self.learner.state_dict(),
+            "generators": self.generators.state_dict(),
+            "steps": self.steps,
+            "episodes": self.episodes,
+            "credit": self.credit,
+            "evaluations": [point.model_dump() for point in self.evaluations],
+            "audit": [entry.model_dump() for entry in self.audit],
+            "spent": {
+                "wall_s": self.spent["wall_s"] + wall,
+                "core_s": self.spent["core_s"] + core,
+            },
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Continue from :meth:`state_dict`."""
+        self.learner.load_state_dict(state["learner"])
+        self.generators.load_state_dict(state["generators"])
+        self.steps, self.episodes, self.credit = state["steps"], state["episodes"], state["credit"]
+        self.evaluations = [EvaluationPoint(**point) for point in state["evaluations"]]
+        self.audit = [AuditEntry(**entry) for entry in state["audit"]]
+        self.spent = {**state["spent"], "steps": float(self.steps), "updates": float(self.learner.updates)}
+        self._began = (time.monotonic(), core_seconds())
+
+    def result(self, status: Status, reason: str = "") -> Result:
+        """The outcome so far, sealed."""
+        score = score_of(status, self.evaluations, self.request.evaluation.last)
+        return Result(
+            status=status,
+            reason=reason,
+            steps=self.steps,
+            updates=self.learner.updates,
+            episodes=self.episodes,
+            score=score,
+            evaluations=self.evaluations,
+            audit=self.audit,
+            parameters=self.parameters(),
+            feature_dim=self.built.feature_dim,
+        ).sealed()
+
+    def parameters(self) -> dict[str, int]:
+        """Group -> parameters, the averaged copies left out; ``encoder`` counts one copy, trainable or not."""
+        counts: dict[str, int] = {}
+        for name, module in self.learner.modules().items():
+            if name.startswith(("target", "momentum")) or name == "actor encoder":
+                continue
+            counts[name.removeprefix("critic ")] = sum(p.numel() for p in module.parameters())
+        return counts
+
+    def cost(self, attempts: int) -> Cost:
+        """What the run took, over all attempts that a checkpoint kept."""
+        wall, core = self._elapsed()
+        wall, core = self.spent["wall_s"] + wall, self.spent["core_s"] + core
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+        gpu = self.learner.device.type == "cuda"
+        return Cost(
+            wall_s=round(wall, 1),
+            core_s=round(core, 1),
+            steps_per_s=round(self.steps / max(wall, 1e-9), 2),
+            updates_per_s=round(self.learner.updates / max(wall, 1e-9), 2),
+            peak_memory_mb=round(peak, 1),
+            peak_gpu_memory_mb=round(torch.cuda.max_memory_allocated() / 2**20, 1) if gpu else None,
+            replay_mb=round(self.replay.bytes / 2**20, 1),
+            attempts=attempts,
+        )
+
+    def _elapsed(self) -> tuple[float, float]:
+        return time.monotonic() - self._began[0], core_seconds() - self._began[1]
+
+
+def crossed(before: int, after: int, every: int) -> bool:
+    """Whether a multiple of ``every`` lies in (before, after]."""
+    return after // every > before // every
+
+
+def core_seconds() -> float:
+    """Processor time of this process and of its finished children, seconds."""
+    usages = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    return sum(u.ru_utime + u.ru_stime for u in usages)
+
+
+def frames_device(device: torch.device, frames_bytes: int) -> torch.device:
+    """Where frames are kept: beside the networks if they take under 60 % of the free memory there, else on the host."""
+    if device.type != "cuda":
+        return device
+    free, _ = torch.cuda.mem_get_info(device)
+    return device if frames_bytes < 0.6 * free else torch.device("cpu")

@@ -1,0 +1,483 @@
+"""What plugins say about themselves, and the pixels they see. Data only: this module never imports torch.
+
+Every spec is a frozen dataclass that a hook yields (see :mod:`fetchbench.registry`). The objects that the specs'
+``build`` functions return are described by the protocols at the end of each section.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, TypeAlias
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+_NAME = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
+
+
+def _check_name(kind: str, name: object) -> None:
+    if not isinstance(name, str) or not _NAME.fullmatch(name):
+        raise ValueError(f"{kind} name {name!r}: use lower-case letters, digits and single hyphens, as in 'spatial-softmax'")
+
+
+def _check_build(kind: str, name: str, build: object) -> None:
+    if not callable(build):
+        raise TypeError(f"{kind} {name!r}: build must be callable, got {type(build).__name__}")
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Pixels
+# ---------------------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class FrameShape:
+    """The shape of one observation's frames: ``(frames, channels, height, width)``, without the batch axis."""
+
+    frames: int
+    height: int
+    width: int
+    channels: int = 3
+
+    def __iter__(self):  # type: ignore[no-untyped-def]
+        return iter((self.frames, self.channels, self.height, self.width))
+
+
+@dataclass(frozen=True)
+class PixelSpec:
+    """How a method's frames are made. Part of the method; the scene (camera, marker, lighting) is the suite's.
+
+    Args:
+        size: Height and width of the frames that the encoder sees, in pixels.
+        stack: Frames per observation, the newest last; before the first step the first frame is repeated.
+        render_size: Render at this size and resize by area averaging; ``None`` renders natively at ``size``.
+        offsamples: Samples per pixel of OpenGL's multisampling; 0 is off, and three times faster in software.
+    """
+
+    size: int = 84
+    stack: int = 1
+    render_size: int | None = None
+    offsamples: int = 0
+
+    __pydantic_config__: ClassVar[dict[str, Any]] = {"extra": "forbid", "strict": True}
+
+    def __post_init__(self) -> None:
+        for name, low, high in (("size", 16, 512), ("stack", 1, 16), ("offsamples", 0, 16)):
+            value = getattr(self, name)
+            if not low <= value <= high:
+                raise ValueError(f"{name} = {value}: must be {low} to {high}")
+        if self.render_size is not None and not self.size <= self.render_size <= 1024:
+            raise ValueError(f"render_size = {self.render_size}: must be {self.size} (size) to 1024")
+
+    @property
+    def shape(self) -> FrameShape:
+        return FrameShape(self.stack, self.size, self.size)
+
+
+PIXEL_PRESETS: Mapping[str, PixelSpec] = {
+    "reach-cpu": PixelSpec(size=64, stack=1),
+    "push": PixelSpec(size=84, stack=4),
+    "seed": PixelSpec(size=84, stack=4, render_size=480, offsamples=4),
+}
+"""Named :class:`PixelSpec` values that a suite's ``pixels = { preset = ... }`` starts from."""
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Encoders
+# ---------------------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class WeightsSpec:
+    """A published checkpoint: where to get it, how to know it, and what its licence allows.
+
+    Args:
+        file: The file name under which it is looked for in the cache folder.
+        url: Where its authors publish it. Nothing is downloaded without being asked for.
+        sha256: Its digest, where it is known; a file that differs is refused.
+        licence: SPDX identifier, shown on the board.
+    """
+
+    file: str
+    url: str
+    licence: str
+    sha256: str | None = None
+
+
+@dataclass(frozen=True)
+class EncoderSpec:
+    """An encoder: everything from frames to the feature vector ``z``, projection included.
+
+    ``build(shape, **options)`` returns an ``nn.Module`` whose ``forward`` takes ``uint8 (B, F, 3, H, W)`` and returns
+    ``float32 (B, dim)``; ``dim`` is found by running it once. Scaling of the pixels belongs to the module. It may also
+    offer ``moments(frames) -> (mean, log_variance)``, each ``(B, dim)``, and ``feature_map(frames) -> (B, C, H', W')``,
+    which auxiliary losses may require.
+
+    Args:
+        name: What a suite calls it.
+        build: Called with a :class:`FrameShape` and the method's options as keyword arguments. With ``wraps``, called
+            with the wrapped encoder's module as the second positional argument.
+        summary: One line for tables.
+        source: Paper or repository.
+        input: ``"stack"`` sees all F frames at once; ``"frame"`` sees ``(N, 1, 3, H, W)`` and the harness joins the F
+            embeddings in order of time.
+        frame_size: The frame size it needs; ``None`` takes the suite's.
+        preprocessing: What the module does to a frame before its first layer, in words.
+        licence: Licence of the code or weights where it is not fetchbench's own.
+        weights: The checkpoint that it loads, if any.
+        wraps: Whether it wraps another encoder: a suite then writes ``"outer(inner)"``.
+        trunk: Default width of the heads' own Linear-LayerNorm-tanh after ``z``; ``None`` is none. Frozen encoders
+            always have one.
+        control: Why it is known to be faulty, where it serves as a control; empty otherwise.
+    """
+
+    name: str
+    build: Callable[..., nn.Module]
+    summary: str = ""
+    source: str = ""
+    input: Literal["stack", "frame"] = "stack"
+    frame_size: int | None = None
+    preprocessing: str = ""
+    licence: str = ""
+    weights: WeightsSpec | None = None
+    wraps: bool = False
+    trunk: int | None = None
+    control: str = ""
+
+    def __post_init__(self) -> None:
+        _check_name("encoder", self.name)
+        _check_build("encoder", self.name, self.build)
+        if self.input not in ("stack", "frame"):
+            raise ValueError(f"encoder {self.name!r}: input = {self.input!r}: must be 'stack' or 'frame'")
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Augmentations
+# ---------------------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class AugmentationSpec:
+    """A random change of frames that leaves their meaning alone.
+
+    ``build(shape, **options)`` gets the :class:`FrameShape` that the encoder sees and returns an :class:`Augmentation`.
+    Observation and next observation always draw apart. DrQ's K and M views are the learner's business.
+
+    Args:
+        name: What a suite calls it.
+        build: Called with the shape and the method's options.
+        draws: Uniform numbers in [0, 1) needed per stack.
+        input_size: Maps the encoder's frame size to the size to render (crops render larger); ``None`` is the same size.
+        summary: One line for tables.
+        source: Paper or repository.
+    """
+
+    name: str
+    build: Callable[..., Augmentation]
+    draws: int
+    input_size: Callable[[int], int] | None = None
+    summary: str = ""
+    source: str = ""
+
+    def __post_init__(self) -> None:
+        _check_name("augmentation", self.name)
+        _check_build("augmentation", self.name, self.build)
+        if not isinstance(self.draws, int) or self.draws < 0:
+            raise ValueError(f"augmentation {self.name!r}: draws = {self.draws!r}: must be an integer, 0 or more")
+
+
+class Augmentation(Protocol):
+    """What :class:`AugmentationSpec` builds. Keeps no state and draws nothing itself."""
+
+    def __call__(self, frames: Tensor, draws: Tensor) -> Tensor:
+        """Training: ``uint8 (B, F, 3, H_in, W_in)`` and ``float32 (B, draws)`` in [0, 1) -> ``uint8 (B, F, 3, H, W)``."""
+        ...
+
+    def evaluate(self, frames: Tensor) -> Tensor:
+        """Acting and evaluation: the same shapes, nothing random (the identity, or a centre crop)."""
+        ...
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Auxiliary losses
+# ---------------------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class AuxiliaryLossSpec:
+    """A loss besides the critic's and the actor's that shapes the representation.
+
+    ``build(context, **options)`` gets an :class:`AuxiliaryContext` and returns an ``nn.Module`` whose ``forward`` takes
+    :class:`AuxiliaryInputs` and returns ``(scalar loss, {name: scalar})``.
+
+    Args:
+        name: What a suite calls it.
+        build: Called with the context and the method's options.
+        horizon: Steps K that follow the first observation in its batches, or the name of the option that says so.
+        views: Augmented views of the whole sequence that it is given (the identity where the method has no augmentation).
+        momentum: Averaging rate per update of its own momentum encoder; ``None`` has none.
+        period: It is computed every so many updates.
+        pretraining_updates: Updates of this loss alone before the learner's first.
+        batch_size: Its own batch size; ``None`` shares the learner's batch.
+        learning_rate: Of its own parameters; ``None`` takes the learner's.
+        uniform_draws: Uniform numbers in [0, 1) per batch element.
+        normal_draws: Standard normal numbers per batch element, or ``"feature"`` for one per feature.
+        requires: What the encoder must offer: any of ``"moments"``, ``"feature_map"``.
+        summary: One line for tables.
+        source: Paper or repository, with what was changed.
+    """
+
+    name: str
+    build: Callable[..., nn.Module]
+    horizon: int | str = 1
+    views: int = 0
+    momentum: float | None = None
+    period: int = 1
+    pretraining_updates: int = 0
+    batch_size: int | None = None
+    learning_rate: float | None = None
+    uniform_draws: int = 0
+    normal_draws: int | Literal["feature"] = 0
+    requires: tuple[Literal["moments", "feature_map"], ...] = ()
+    summary: str = ""
+    source: str = ""
+
+    def __post_init__(self) -> None:
+        _check_name("auxiliary loss", self.name)
+        _check_build("auxiliary loss", self.name, self.build)
+        if self.period < 1:
+            raise ValueError(f"auxiliary loss {self.name!r}: period = {self.period}: must be 1 or more")
+        if isinstance(self.horizon, int) and self.horizon < 1:
+            raise ValueError(f"auxiliary loss {self.name!r}: horizon = {self.horizon}: must be 1 or more")
+
+
+@dataclass(frozen=True)
+class AuxiliaryContext:
+    """What an auxiliary loss may know when it is built: sizes, nothing else."""
+
+    shape: FrameShape
+    feature_dim: int
+    action_dim: int
+
+
+@dataclass(frozen=True)
+class AuxiliaryInputs:
+    """One batch for an auxiliary loss.
+
+    Attributes:
+        frames: ``uint8 (B, F+K, 3, H, W)``; the observation at step k is ``frames[:, k : k + F]``.
+        views: Augmented versions of ``frames``, as many as the spec asks for.
+        actions: ``float32 (B, K, A)`` in [-1, 1].
+        mask: ``bool (B, K)``; whether step k+1 still belongs to the episode.
+        uniform: ``float32 (B, uniform_draws)`` in [0, 1).
+        normal: ``float32 (B, normal_draws)``, standard normal.
+        encode: Frames ``(N, F, 3, H, W)`` -> ``z`` ``(N, dim)``, with the gradient that the routing allows.
+        encode_momentum: The same by the loss's own momentum encoder, without gradient.
+        encoder: The encoder's module, for ``moments`` and ``feature_map``.
+    """
+
+    frames: Tensor
+    views: tuple[Tensor, ...]
+    actions: Tensor
+    mask: Tensor
+    uniform: Tensor
+    normal: Tensor
+    encode: Callable[[Tensor], Tensor]
+    encode_momentum: Callable[[Tensor], Tensor]
+    encoder: nn.Module
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Gradient routings
+# ---------------------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """A weight that changes at named updates: ``Schedule((("critic", 0, 1.0), ("joint", 20_000, 0.5)))``.
+
+    Args:
+        stages: ``(name, first update, weight)``, by rising first update, the first at 0.
+    """
+
+    stages: tuple[tuple[str, int, float], ...]
+
+    def __post_init__(self) -> None:
+        starts = [start for _, start, _ in self.stages]
+        if not starts or starts[0] != 0 or starts != sorted(set(starts)):
+            raise ValueError(f"schedule stages start at updates {starts}: the first must be 0 and each later than the last")
+
+    def at(self, update: int) -> float:
+        """The weight at an update, counted from 0."""
+        return next(weight for _, start, weight in reversed(self.stages) if start <= update)
+
+
+Weight: TypeAlias = "float | Schedule"
+
+
+@dataclass(frozen=True)
+class GradientRoutingSpec:
+    """How much of each loss reaches the encoder. Data, not code.
+
+    Args:
+        name: What a suite calls it.
+        critic: Weight of the critic loss's gradient into the encoder (with two encoders: the critic's).
+        actor: Weight of the actor loss's gradient into the encoder (with two encoders: the actor's).
+        auxiliary: Weight of the auxiliary loss's gradient into the encoder (with two encoders: the critic's).
+        encoders: 1, or 2 for one copy each for critic and actor.
+        summary: One line for tables.
+        source: Who routes so.
+    """
+
+    name: str
+    critic: Weight
+    actor: Weight
+    auxiliary: Weight
+    encoders: Literal[1, 2] = 1
+    summary: str = ""
+    source: str = ""
+
+    def __post_init__(self) -> None:
+        _check_name("gradient routing", self.name)
+        if self.encoders not in (1, 2):
+            raise ValueError(f"gradient routing {self.name!r}: encoders = {self.encoders!r}: must be 1 or 2")
+        for loss in ("critic", "actor", "auxiliary"):
+            for weight in self.values(loss):
+                if isinstance(weight, bool) or not isinstance(weight, int | float) or not 0 <= weight < float("inf"):
+                    raise ValueError(f"gradient routing {self.name!r}: {loss} = {weight!r}: must be a number, 0 or more")
+
+    def values(self, loss: str) -> tuple[float, ...]:
+        """Every weight that a loss (``"critic"``, ``"actor"``, ``"auxiliary"``) ever has."""
+        weight: Weight = getattr(self, loss)
+        return tuple(w for _, _, w in weight.stages) if isinstance(weight, Schedule) else (weight,)
+
+    def at(self, loss: str, update: int) -> float:
+        """The weight of a loss at an update, counted from 0."""
+        weight: Weight = getattr(self, loss)
+        return weight.at(update) if isinstance(weight, Schedule) else float(weight)
+
+    @property
+    def trains_encoder(self) -> bool:
+        """Whether any loss ever reaches an encoder."""
+        return any(w > 0 for loss in ("critic", "actor", "auxiliary") for w in self.values(loss))
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Goal spaces
+# ---------------------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class GoalSpaceSpec:
+    """What a goal is, what the networks see of it, and what reward an outcome earns.
+
+    Args:
+        name: What a suite calls it.
+        build: Called with the task (:class:`fetchbench.environment.tasks.Task`) and the method's options; returns a
+            :class:`GoalSpace`.
+        tracks: Observation tracks that it serves.
+        reward: ``"task"`` where the task's own rule rewards, ``"latent"`` where a learned distance does; a column of the board.
+        shares: Share of each source among relabelled goals (``"hindsight"``, ``"prior"``, ``"rollout"``); sums to 1.
+        summary: One line for tables.
+        source: Paper or repository.
+    """
+
+    name: str
+    build: Callable[..., GoalSpace]
+    tracks: tuple[str, ...]
+    reward: Literal["task", "latent"] = "task"
+    shares: Mapping[str, float] = field(default_factory=lambda: {"hindsight": 1.0})
+    summary: str = ""
+    source: str = ""
+
+    def __post_init__(self) -> None:
+        _check_name("goal space", self.name)
+        _check_build("goal space", self.name, self.build)
+        if abs(sum(self.shares.values()) - 1) > 1e-9:
+            raise ValueError(f"goal space {self.name!r}: shares {dict(self.shares)} must sum to 1")
+
+
+@dataclass(frozen=True)
+class GoalIndices:
+    """Where a batch's goals come from: indices into the replay, so that a learned space can embed them when sampled.
+
+    Attributes:
+        episode: ``int64 (B,)``, the transition's episode slot.
+        step: ``int64 (B,)``, the transition's step t in its episode; its outcome is state t+1.
+        relabelled: ``bool (B,)``; where false the episode's own goal stands.
+        goal_step: ``int64 (B,)``, 1..T: the state of the same episode whose achieved goal replaces it.
+        source: ``float32 (B,)`` in [0, 1): picks the relabelling source by the spec's shares.
+    """
+
+    episode: Tensor
+    step: Tensor
+    relabelled: Tensor
+    goal_step: Tensor
+    source: Tensor
+
+
+class GoalSpace(Protocol):
+    """What :class:`GoalSpaceSpec` builds. ``G`` is the width of a goal in this space, ``E`` of what the networks see.
+
+    ``replay`` is a :class:`fetchbench.replay.Replay`; the arrays ``achieved (episodes, T+1, 3)``, ``desired (episodes, 3)``
+    and the frames are read from it by index.
+    """
+
+    embedding_dim: int
+
+    def relabel(self, replay: Any, indices: GoalIndices) -> Tensor:
+        """The goals of a batch after relabelling: ``float32 (B, G)``."""
+        ...
+
+    def embed(self, goals: Tensor) -> Tensor:
+        """What the networks see of goals ``(B, G)``: ``float32 (B, E)``, centred and scaled."""
+        ...
+
+    def reward(self, replay: Any, indices: GoalIndices, goals: Tensor) -> Tensor:
+        """The reward of each transition's outcome for its goal: ``float32 (B,)``."""
+        ...
+
+    def sample_exploration(self, desired: Tensor, draws: Tensor) -> Tensor:
+        """The goals to pursue in new training episodes: task goals ``(N, 3)``, uniform draws ``(N, 1)`` -> ``(N, G)``."""
+        ...
+
+
+PluginSpec: TypeAlias = EncoderSpec | AugmentationSpec | AuxiliaryLossSpec | GradientRoutingSpec | GoalSpaceSpec
+
+KINDS: Mapping[str, type] = {
+    "encoder": EncoderSpec,
+    "augmentation": AugmentationSpec,
+    "auxiliary-loss": AuxiliaryLossSpec,
+    "gradient-routing": GradientRoutingSpec,
+    "goal-space": GoalSpaceSpec,
+}
+"""The five plugin kinds, each with the spec that its hook yields."""
+
+HOOKS: Mapping[str, str] = {kind: f"fetchbench_{kind.replace('-', '_')}s" for kind in KINDS if kind != "auxiliary-loss"} | {
+    "auxiliary-loss": "fetchbench_auxiliary_losses"
+}
+"""Kind -> name of the hook that yields its specs."""
+
+__all__: Sequence[str] = [
+    "HOOKS",
+    "KINDS",
+    "PIXEL_PRESETS",
+    "Augmentation",
+    "AugmentationSpec",
+    "AuxiliaryContext",
+    "AuxiliaryInputs",
+    "AuxiliaryLossSpec",
+    "EncoderSpec",
+    "FrameShape",
+    "GoalIndices",
+    "GoalSpace",
+    "GoalSpaceSpec",
+    "GradientRoutingSpec",
+    "PixelSpec",
+    "PluginSpec",
+    "Schedule",
+    "Weight",
+    "WeightsSpec",
+]

@@ -1,0 +1,14 @@
+"""Intervals over seeds and ranks of methods: pure functions of numbers, on the standard library alone."""
+
+from fetchbench.statistics.intervals import Interval, binomial_variance, mean_interval, student_quantile
+from fetchbench.statistics.ranking import Evidence, evidence, ranks
+
+__all__ = [
+    "Evidence",
+    "Interval",
+    "binomial_variance",
+    "evidence",
+    "mean_interval",
+    "ranks",
+    "student_quantile",
+]

@@ -1,0 +1,84 @@
+"""Four 3x3 convolutions whose channels each point at one place of the image (Levine et al. 2016, arXiv:1504.00702).
+
+Two initialisations, by option. ``alive`` (the default): centred pixels, orthogonal weights and temperature 0.1, so that the
+attention of an untrained channel already depends on the scene. ``flat``: PyTorch's weights, pixels in [0, 1] and temperature
+1, as in robotics_series (github.com/VladPrytula/robotics_series), whose attention starts uniform: the coordinates hardly
+move when the scene does. Nothing normalises the coordinates: their absolute value is what the head is for.
+"""
+
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from fetchbench import EncoderSpec, FrameShape, hookimpl
+
+
+class SpatialSoftmax(nn.Module):
+    """The expected image coordinates under each channel's softmax."""
+
+    def __init__(self, temperature: float) -> None:
+        super().__init__()
+        self.temperature = temperature
+
+    def attention(self, maps: Tensor) -> Tensor:
+        """``(B, C, H, W)`` -> ``(B, C, H, W)``, each channel summing to 1."""
+        return (maps.flatten(2) / self.temperature).softmax(dim=-1).view_as(maps)
+
+    def forward(self, maps: Tensor) -> Tensor:
+        """``(B, C, H, W)`` -> ``(B, 2 C)``: x of every channel, then y, each in [-1, 1], right and down positive."""
+        attention = self.attention(maps)
+        x = torch.linspace(-1, 1, maps.shape[3], device=maps.device)
+        y = torch.linspace(-1, 1, maps.shape[2], device=maps.device)
+        return torch.cat([(attention.sum(2) * x).sum(-1), (attention.sum(3) * y).sum(-1)], dim=1)
+
+
+class SpatialSoftmaxEncoder(nn.Module):
+    """The manipulation CNN (3x3, strides 2, 1, 1, 2, padding 1), then a spatial softmax."""
+
+    def __init__(
+        self,
+        shape: FrameShape,
+        filters: int = 32,
+        temperature: float | None = None,
+        initialisation: Literal["alive", "flat"] = "alive",
+    ) -> None:
+        super().__init__()
+        if initialisation not in ("alive", "flat"):
+            raise ValueError(f"initialisation = {initialisation!r}: must be 'alive' or 'flat'")
+        alive = initialisation == "alive"
+        if temperature is None:
+            temperature = 0.1 if alive else 1.0
+        frames, channels, _, _ = shape
+        layers: list[nn.Module] = []
+        inputs = frames * channels
+        for stride in (2, 1, 1, 2):
+            layers += [nn.Conv2d(inputs, filters, 3, stride=stride, padding=1), nn.ReLU()]
+            inputs = filters
+        self.convolutions = nn.Sequential(*layers)
+        self.head = SpatialSoftmax(temperature)
+        self.offset = 0.5 if alive else 0.0
+        if alive:
+            for layer in self.convolutions:
+                if isinstance(layer, nn.Conv2d):
+                    nn.init.orthogonal_(layer.weight, nn.init.calculate_gain("relu"))
+                    nn.init.zeros_(layer.bias)
+
+    def feature_map(self, frames: Tensor) -> Tensor:
+        """``uint8 (B, F, 3, H, W)`` -> ``(B, filters, H / 4, W / 4)``, before the softmax."""
+        return self.convolutions(frames.flatten(1, 2).float() / 255 - self.offset)
+
+    def forward(self, frames: Tensor) -> Tensor:
+        """``uint8 (B, F, 3, H, W)`` -> ``float32 (B, 2 filters)``, coordinates in [-1, 1]."""
+        return self.head(self.feature_map(frames))
+
+
+@hookimpl
+def fetchbench_encoders():
+    yield EncoderSpec(
+        name="spatial-softmax",
+        build=SpatialSoftmaxEncoder,
+        summary="four 3x3 convolutions; each channel gives the place it points at",
+        source="arXiv:1504.00702",
+        preprocessing="divided by 255, minus 0.5",
+    )
