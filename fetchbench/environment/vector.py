@@ -1,81 +1,285 @@
+"""The trainer's side of the environment workers: batches in, batches out. Nothing here knows about learning."""
+
 from __future__ import annotations
 
-import copy
+import dataclasses
+import itertools
+import json
 import os
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-os.environ.setdefault("MUJOCO_GL", "egl")
+from fetchbench.environment.memory import SharedArrays
+from fetchbench.environment.tasks import Task, get_task
+from fetchbench.errors import FetchbenchError, RenderingError, WorkerError
+from fetchbench.protocol import Scene
+from fetchbench.specs import PixelSpec
+
+BACKENDS = ("egl", "osmesa")
+"""OpenGL backends that need no display, in the order in which they are tried."""
+
+START_TIMEOUT_S = 300.0
+"""A cold start imports MuJoCo and gymnasium from a disk that may be slow."""
 
 
 @dataclass(frozen=True)
 class Observations:
-    observation: np.ndarray
-    achieved: np.ndarray
-    desired: np.ndarray
-    frames: np.ndarray | None
+    """N environments at one moment.
+
+    Attributes:
+        observation: ``float64 (N, D)``, the task's whole observation.
+        achieved: ``float64 (N, 3)``, the achieved goal, metres.
+        desired: ``float64 (N, 3)``, the goal, metres.
+        frames: ``uint8 (N, 3, H, W)``; ``None`` without pixels.
+    """
+
+    observation: NDArray[np.float64]
+    achieved: NDArray[np.float64]
+    desired: NDArray[np.float64]
+    frames: NDArray[np.uint8] | None
 
 
 class VectorEnvironment:
-    def __init__(self, task, scene, pixels, count, workers=1, timeout_s=60.0):
-        import gymnasium as gym
-        import gymnasium_robotics
-        import mujoco
+    """N environments of one task, shared out over worker processes.
 
-        gym.register_envs(gymnasium_robotics)
-        self.envs = [gym.make(task.id).unwrapped for _ in range(count)]
+    What comes back depends on seeds and actions alone, not on how many workers there are or how fast they are.
+
+    Args:
+        task: The task.
+        scene: Camera, marker, lighting.
+        pixels: What to draw; ``None`` draws nothing and needs no OpenGL.
+        count: N.
+        workers: Processes.
+        timeout_s: A worker that takes longer over one step has hung.
+
+    Attributes:
+        count: N.
+        report: Backend, renderer and version of OpenGL; empty without pixels.
+
+    Raises:
+        RenderingError: Frames are wanted and there is no usable OpenGL.
+        WorkerError: A worker died, hung, or failed.
+    """
+
+    def __init__(
+        self,
+        task: Task,
+        scene: Scene,
+        pixels: PixelSpec | None,
+        count: int,
+        workers: int = 1,
+        timeout_s: float = 120.0,
+    ) -> None:
         self.count = count
-        self.pixels = pixels
-        self.report = {}
-        if pixels:
-            m = copy.copy(self.envs[0].model)
-            m.vis.quality.offsamples = 0
-            m.site_rgba[:] = 0
-            for g in range(m.ngeom):
-                if m.body_mocapid[m.geom_bodyid[g]] >= 0:
-                    m.geom_rgba[g, 3] = 0
-            self.m = m
-            self.d = mujoco.MjData(m)
-            self.r = mujoco.Renderer(m, pixels.size, pixels.size)
-            self.r.scene.flags[mujoco.mjtRndFlag.mjRND_SHADOW] = 0
-            self.cam = mujoco.MjvCamera()
-            self.cam.lookat = [1.34, 0.75, 0.55]
-            self.cam.distance, self.cam.azimuth, self.cam.elevation = 0.9, 132, -25
+        self._timeout_s = timeout_s
+        self._workers: list[_Worker] = []
+        size = pixels.size if pixels else None
+        assignment = {
+            "task": task.id,
+            "count": count,
+            "scene": scene.model_dump(mode="json"),
+            "pixels": dataclasses.asdict(pixels) if pixels else None,
+        }
+        bounds = np.linspace(0, count, min(workers, count) + 1).astype(int).tolist()
+        shares = [assignment | {"start": a, "stop": b} for a, b in itertools.pairwise(bounds)]
+        memory = SharedArrays.create(task, count, size)
+        try:
+            self._arrays = SharedArrays(memory, task, count, size)
+            self.report = self._start(shares, memory, pixels is not None)
+        except BaseException:
+            self.close()
+            raise
+        finally:
+            os.close(memory)
 
-    def _obs(self, obs):
-        fr = None
-        if self.pixels:
-            import mujoco
+    def _start(self, shares: Sequence[dict[str, Any]], memory: int, draws: bool) -> dict[str, str]:
+        """Start the workers: the first one finds the backend, the others follow side by side."""
+        if not draws:
+            self._workers = [_Worker(share, memory, "disable") for share in shares]
+            for worker in self._workers:
+                worker.wait(START_TIMEOUT_S)
+            return {}
+        refused = {}
+        for backend in _backends():
+            first = _Worker(shares[0], memory, backend)
+            try:
+                report: dict[str, str] = first.wait(START_TIMEOUT_S)["report"]
+            except RenderingError as error:
+                refused[backend] = str(error)
+                first.close()
+                continue
+            except BaseException:
+                first.close()
+                raise
+            self._workers = [first, *(_Worker(share, memory, backend) for share in shares[1:])]
+            for worker in self._workers[1:]:
+                worker.wait(START_TIMEOUT_S)
+            return report
+        raise RenderingError(_no_opengl(refused))
 
-            fr = []
-            for e in self.envs:
-                s = e.data
-                for k in ("qpos", "qvel", "act", "mocap_pos", "mocap_quat", "qacc_warmstart"):
-                    getattr(self.d, k)[:] = getattr(s, k)
-                mujoco.mj_forward(self.m, self.d)
-                self.r.update_scene(self.d, self.cam)
-                fr.append(self.r.render().transpose(2, 0, 1))
-            fr = np.stack(fr)
-        return Observations(*(np.stack([o[k] for o in obs]) for k in ("observation", "achieved_goal", "desired_goal")), fr)
+    @property
+    def processes(self) -> list[int]:
+        """The workers' process ids."""
+        return [worker.pid for worker in self._workers]
 
-    def reset(self, seeds):
-        return self._obs([e.reset(seed=s)[0] for e, s in zip(self.envs, seeds)])
+    def reset(self, seeds: Sequence[int]) -> Observations:
+        """Begin N episodes.
 
-    def step(self, a):
-        return self._obs([e.step(x)[0] for e, x in zip(self.envs, a)])
+        Args:
+            seeds: One per environment; an episode is a function of its seed and actions.
+        """
+        self._arrays.seed[:] = seeds
+        self._tell("reset")
+        return self.step_wait()
 
-    def step_async(self, a):
-        self.a = a
+    def step(self, action: NDArray[np.float32]) -> Observations:
+        """One step of every environment.
 
-    def step_wait(self):
-        return self.step(self.a)
+        Args:
+            action: ``float32 (N, A)`` in [-1, 1].
+        """
+        self.step_async(action)
+        return self.step_wait()
 
-    def close(self):
-        pass
+    def step_async(self, action: NDArray[np.float32]) -> None:
+        """Start a step; :meth:`step_wait` must follow."""
+        self._arrays.action[:] = action
+        self._tell("step")
 
-    def __enter__(self):
+    def step_wait(self) -> Observations:
+        """What the step that was started led to."""
+        for worker in self._workers:
+            worker.wait(self._timeout_s)
+        a = self._arrays
+        frames = None if a.frames is None else a.frames.copy()
+        return Observations(a.observation.copy(), a.achieved.copy(), a.desired.copy(), frames)
+
+    def _tell(self, what: str) -> None:
+        for worker in self._workers:
+            worker.tell({"do": what})
+
+    def close(self) -> None:
+        """End the workers."""
+        for worker in self._workers:
+            worker.close()
+        self._workers = []
+
+    def __enter__(self) -> VectorEnvironment:
         return self
 
-    def __exit__(self, *a):
-        pass
+    def __exit__(self, *exception: object) -> None:
+        self.close()
+
+
+class _Worker:
+    """One worker process and the socket to it."""
+
+    def __init__(self, assignment: dict[str, Any], memory: int, backend: str) -> None:
+        ours, theirs = socket.socketpair()
+        with theirs:
+            # -P: the current folder is the user's, and holds what it holds.
+            command = [sys.executable, "-P", "-m", "fetchbench.environment", str(theirs.fileno()), str(memory)]
+            self._process = subprocess.Popen(
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                pass_fds=(theirs.fileno(), memory),
+                env=os.environ | {"MUJOCO_GL": backend},
+            )
+        self.pid = self._process.pid
+        self._socket = ours
+        self._incoming = ours.makefile("r")
+        self.tell(assignment)
+
+    def tell(self, value: dict[str, Any]) -> None:
+        with self._watched():
+            self._socket.sendall(json.dumps(value).encode() + b"\n")
+
+    def wait(self, timeout_s: float) -> dict[str, Any]:
+        """The worker's answer.
+
+        Raises:
+            RenderingError: It cannot draw.
+            WorkerError: It failed, died, or did not answer in time.
+        """
+        self._socket.settimeout(timeout_s)
+        with self._watched(timeout_s):
+            line = self._incoming.readline()
+            if not line.endswith("\n"):
+                raise ConnectionResetError
+        answer: dict[str, Any] = json.loads(line)
+        if "error" in answer:
+            if answer["kind"] == "rendering":
+                raise RenderingError(answer["error"])
+            raise WorkerError(f"environment worker {self.pid} failed: {answer['error']}; its traceback is in stderr.log")
+        return answer
+
+    @contextmanager
+    def _watched(self, timeout_s: float = 0.0) -> Iterator[None]:
+        try:
+            yield
+        except TimeoutError as error:
+            raise WorkerError(
+                f"environment worker {self.pid} did not answer in {timeout_s:g} s; "
+                "run the same command again to continue from the checkpoint"
+            ) from error
+        except OSError as error:
+            raise WorkerError(
+                f"environment worker {self.pid} {self._fate()}; run the same command again to continue from the checkpoint"
+            ) from error
+
+    def _fate(self) -> str:
+        try:
+            code = self._process.wait(timeout=5)
+        except subprocess.TimeoutExpired:
+            return "hung up"
+        return f"was killed by signal {-code}" if code < 0 else f"ended with exit code {code}"
+
+    def close(self) -> None:
+        """Hang up, and end the process if it does not follow."""
+        self._incoming.close()
+        self._socket.close()
+        try:
+            self._process.wait(timeout=5)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+
+
+def _backends() -> tuple[str, ...]:
+    """The backends to try: the user's choice alone, where ``MUJOCO_GL`` makes one."""
+    chosen = os.environ.get("MUJOCO_GL", "").strip().lower()
+    return (chosen,) if chosen else BACKENDS
+
+
+def _no_opengl(refused: dict[str, str]) -> str:
+    reasons = "; ".join(f"{backend}: {reason}" for backend, reason in refused.items())
+    advice = "install software OpenGL (Debian, Ubuntu: `apt-get install -y libegl1 libgl1 libgl1-mesa-dri`)"
+    if os.environ.get("MUJOCO_GL"):
+        advice = "unset MUJOCO_GL to let fetchbench choose, or " + advice
+    return f"no usable OpenGL, so no frame can be drawn ({reasons}); {advice}"
+
+
+def probe() -> dict[str, str]:
+    """Draw one frame in a worker, as runs do.
+
+    Returns:
+        ``backend``, ``renderer`` and ``opengl`` (its version).
+
+    Raises:
+        RenderingError: There is no usable OpenGL; the message says what to install.
+        WorkerError: The worker failed in another way.
+    """
+    with VectorEnvironment(get_task("FetchReach-v4"), Scene(), PixelSpec(size=16), 1) as environment:
+        frames = environment.reset([0]).frames
+        if frames is None or frames.min() == frames.max():
+            raise FetchbenchError("OpenGL draws blank frames; another driver may help, or MUJOCO_GL=osmesa")
+        return environment.report
