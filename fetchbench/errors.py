@@ -40,6 +40,8 @@ class UnknownNameError(FetchbenchError):
         text = f"unknown {kind} {name!r}"
         if close := difflib.get_close_matches(name, known, n=1):
             text += f"; did you mean {close[0]!r}?"
+        else:
+            text += "."
         text += f" Known: {', '.join(known)}." if known else f" No {kind} is known."
         super().__init__(text + (f" {hint}" if hint else ""))
         self.kind = kind

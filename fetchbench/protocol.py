@@ -7,9 +7,9 @@ A suite file fills these models; a run's request and its record carry them whole
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Literal, TypeAlias
+from typing import Annotated, Literal, Self, TypeAlias
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 PROTOCOL_VERSION = 1
 """Enters every random stream and every run's key: raised when the meaning of a suite's settings changes."""
@@ -30,9 +30,12 @@ PIXEL_TRACKS: tuple[Track, ...] = ("pixels", "pixels-only", "pixels-privileged",
 
 
 class Settings(BaseModel):
-    """Base of every settings model: unknown fields are errors, values are frozen, types are not guessed at."""
+    """Base of every settings model: unknown fields are errors, values are frozen, types are not guessed at.
 
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+    Every number is finite, since JSON has no other and a request could not be read back.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
 
 
 class Scene(Settings):
@@ -54,7 +57,8 @@ class LearnerSettings(Settings):
 
     Args:
         environments: Environments stepped side by side.
-        warmup_steps: Environment steps of uniform random actions before the first update.
+        warmup_steps: Environment steps of uniform random actions before the first update: at least the 50 of one whole
+            episode in every environment, since updates read finished episodes alone.
         updates_per_step: Updates per environment step after warm-up.
         learning_rate: Of critics, actor, entropy coefficient and encoders (Adam).
         encoder_learning_rate_multiplier: Times ``learning_rate``, for the encoders alone.
@@ -90,11 +94,23 @@ class LearnerSettings(Settings):
     entropy_coefficient: float = Field(0.1, gt=0)
     target_entropy: float = -4.0
     critic_loss: Literal["sum", "half-sum"] = "sum"
-    hidden: tuple[int, ...] = (256, 256)
+    hidden: tuple[Annotated[int, Field(ge=1, le=65536)], ...] = (256, 256)
     log_std_bounds: tuple[float, float] = (-20.0, 2.0)
     relabel_k: int = Field(4, ge=0)
     relabel_strategy: Literal["future", "final", "episode"] = "future"
     vectors: Literal["scaled", "raw"] = "scaled"
+
+    @model_validator(mode="after")
+    def _fit_together(self) -> Self:
+        if self.warmup_steps < 50 * self.environments:
+            raise ValueError(
+                f"warmup_steps = {self.warmup_steps}: with {self.environments} environments the first episodes end at step "
+                f"{50 * self.environments}, and updates need a finished one"
+            )
+        low, high = self.log_std_bounds
+        if low >= high:
+            raise ValueError(f"log_std_bounds = ({low:g}, {high:g}): the first must be below the second")
+        return self
 
 
 LEARNER_PRESETS: Mapping[str, LearnerSettings] = {

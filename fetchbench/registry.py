@@ -14,6 +14,7 @@ import importlib.metadata
 import importlib.util
 import inspect
 import sys
+import traceback
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -134,7 +135,7 @@ class Registry:
         wraps = isinstance(found.spec, EncoderSpec) and found.spec.wraps
         what = f"{kind.replace('-', ' ')} {component.name!r}"
         if wraps and component.wraps is None:
-            raise PluginError(f'{what} wraps another encoder: name it, as in "{component.name}(nature)"')
+            raise PluginError(f'{what} wraps another encoder: name it, as in "{component.name}(four-conv)"')
         if component.wraps is not None and not wraps:
             raise PluginError(f"{what} does not wrap another encoder; write it without {component.wraps.label!r}")
         check_options(what, found.spec, component.options, wraps)
@@ -171,7 +172,10 @@ def check_options(what: str, spec: PluginSpec, options: dict[str, Any], wraps: b
             raise PluginError(f"{what} takes no options, got {', '.join(sorted(options))}")
         return
     positional = 2 if wraps else 1
-    signature = inspect.signature(spec.build)
+    try:
+        signature = inspect.signature(spec.build)
+    except ValueError as error:  # some callables written in C tell nothing
+        raise PluginError(f"{what}: its build has no signature to check options against; wrap it in a function") from error
     accepted = [p.name for p in list(signature.parameters.values())[positional:] if p.kind is not p.VAR_KEYWORD]
     try:
         signature.bind(*[None] * positional, **options)
@@ -196,7 +200,7 @@ def load_registry(files: Sequence[Path] = (), builtin: Sequence[tuple[str, Plugi
                 found = list(_specs(load()))
             _add(registry, provider, file, found)
         except (Exception, SystemExit) as error:
-            registry.failures.append(FailedPlugin(provider, _one_line(error), file))
+            registry.failures.append(FailedPlugin(provider, _one_line(error, file), file))
     return registry
 
 
@@ -215,45 +219,48 @@ def _sources(files: Sequence[Path]) -> Iterator[tuple[Provider, Path | None, Any
             if path.resolve() in seen:
                 continue
             seen.add(path.resolve())
-            digest = _digest([path])
+            source = _source(path)
+            digest = hashlib.sha256(source).hexdigest()
             provider = Provider(name or path.name, version, str(path), digest)
-            yield provider, path, lambda path=path, digest=digest: _load_file(path, digest)
+            yield provider, path, lambda path=path, source=source, digest=digest: _load_file(path, source, digest)
 
     yield from local(sorted(bundled_folder("plugins").glob("[!_]*.py")), PROJECT, __version__)
     for entry in sorted(importlib.metadata.entry_points(group=PROJECT), key=lambda e: (e.name, e.value)):
         dist = entry.dist
         name, version = (dist.name, dist.version) if dist else (entry.name, "?")
-        yield Provider(name, version, entry.value, _package_digest(entry.module)), None, entry.load
+        yield Provider(name, version, entry.value, _package_digest(entry.value)), None, entry.load
     yield from local(sorted(Path("plugins").glob("[!_]*.py")))
     yield from local(files)
 
 
-def _digest(paths: Iterable[Path]) -> str:
-    digest = hashlib.sha256()
-    for path in paths:
-        # A missing file is reported when it is loaded, with its own message.
-        digest.update(path.read_bytes() if path.is_file() else b"")
-    return digest.hexdigest()
-
-
-def _package_digest(module: str) -> str:
-    """Digest of a package's Python files, without importing it."""
+def _source(path: Path) -> bytes:
     try:
-        spec = importlib.util.find_spec(module.partition(".")[0])
+        return path.read_bytes()
+    except OSError:
+        return b""  # reported when it is loaded, with a message of its own
+
+
+def _package_digest(reference: str) -> str:
+    """Digest of the Python files of the package that an entry point (``package.module:name``) lies in, not imported."""
+    try:
+        spec = importlib.util.find_spec(reference.partition(":")[0].partition(".")[0].strip())
     except (ImportError, ValueError):
         spec = None
-    if spec is None or spec.origin is None:
+    if spec is None:
         return ""
+    files = [] if spec.origin is None else [Path(spec.origin)]
     if spec.submodule_search_locations:
-        return _digest(sorted(p for root in spec.submodule_search_locations for p in Path(root).rglob("*.py")))
-    return _digest([Path(spec.origin)])
+        files = sorted(p for root in spec.submodule_search_locations for p in Path(root).rglob("*.py"))
+    return hashlib.sha256(b"".join(map(_source, files))).hexdigest() if files else ""
 
 
-def _load_file(path: Path, digest: str) -> ModuleType:
+def _load_file(path: Path, source: bytes, digest: str) -> ModuleType:
+    """Run exactly the source whose digest is recorded: a stale ``.pyc`` or an edit meanwhile would be another."""
     if not path.is_file():
         raise PluginError(f"no such file: {path}")
     if path.suffix != ".py":
         raise PluginError(f"{path} is not a Python file (.py)")
+    path.open("rb").close()  # may it be read?
     name = f"fetchbench_plugin_{path.stem}_{digest[:8]}"
     spec = importlib.util.spec_from_file_location(name, path)
     if spec is None or spec.loader is None:
@@ -262,7 +269,7 @@ def _load_file(path: Path, digest: str) -> ModuleType:
     # Dataclasses and pickle look a class's module up by name.
     sys.modules[name] = module
     try:
-        spec.loader.exec_module(module)
+        exec(compile(source, str(path), "exec", dont_inherit=True), module.__dict__)
     except BaseException:
         del sys.modules[name]
         raise
@@ -274,8 +281,11 @@ def _specs(module: object) -> Iterator[tuple[str, PluginSpec]]:
     manager = pluggy.PluginManager(PROJECT)
     manager.add_hookspecs(HookSpecs)
     for name in dir(module):
-        if name.startswith(f"{PROJECT}_") and name not in HOOKS.values() and callable(getattr(module, name)):
-            raise UnknownNameError("hook", name, HOOKS.values())
+        if name.startswith(f"{PROJECT}_") and callable(getattr(module, name)):
+            if name not in HOOKS.values():
+                raise UnknownNameError("hook", name, HOOKS.values())
+            if not hasattr(getattr(module, name), f"{PROJECT}_impl"):
+                raise PluginError(f"{name} is not decorated: write @hookimpl above it (from fetchbench import hookimpl)")
     manager.register(module)
     try:
         manager.check_pending()
@@ -306,17 +316,12 @@ def _add(registry: Registry, provider: Provider, file: Path | None, found: list[
         registry.components[kind, spec.name] = Registered(kind, spec, provider, file)
 
 
-def _one_line(error: BaseException) -> str:
-    """The error and the line of the plugin that raised it, in one line."""
+def _one_line(error: BaseException, file: Path | None) -> str:
+    """The error in one line, with the line of the plugin's file that it came from."""
     text = " ".join(str(error).split()) or type(error).__name__
     if isinstance(error, FetchbenchError):
         return text
-    trace = error.__traceback__
-    line = 0
-    while trace is not None:
-        if Path(trace.tb_frame.f_code.co_filename).parts[-2:-1] != ("fetchbench",):
-            line = trace.tb_lineno
-        trace = trace.tb_next
-    if isinstance(error, SyntaxError) and error.lineno:
-        line = error.lineno
-    return f"{type(error).__name__}: {text}" + (f" (line {line})" if line else "")
+    lines = [line for frame, line in traceback.walk_tb(error.__traceback__) if frame.f_code.co_filename == str(file)]
+    if isinstance(error, SyntaxError) and error.filename == str(file) and error.lineno:
+        text, lines = error.msg, [error.lineno]
+    return f"{type(error).__name__}: {text}" + (f" (line {lines[-1]})" if lines else "")

@@ -7,7 +7,7 @@ Every spec is a frozen dataclass that a hook yields (see :mod:`fetchbench.regist
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, TypeAlias
 
@@ -19,7 +19,7 @@ _NAME = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
 
 def _check_name(kind: str, name: object) -> None:
     if not isinstance(name, str) or not _NAME.fullmatch(name):
-        raise ValueError(f"{kind} name {name!r}: use lower-case letters, digits and single hyphens, as in 'spatial-softmax'")
+        raise ValueError(f"{kind} name {name!r}: use lower-case letters, digits and single hyphens, as in 'four-conv'")
 
 
 def _check_build(kind: str, name: str, build: object) -> None:
@@ -41,7 +41,7 @@ class FrameShape:
     width: int
     channels: int = 3
 
-    def __iter__(self):  # type: ignore[no-untyped-def]
+    def __iter__(self) -> Iterator[int]:
         return iter((self.frames, self.channels, self.height, self.width))
 
 
@@ -151,6 +151,8 @@ class EncoderSpec:
         _check_build("encoder", self.name, self.build)
         if self.input not in ("stack", "frame"):
             raise ValueError(f"encoder {self.name!r}: input = {self.input!r}: must be 'stack' or 'frame'")
+        if self.frame_size is not None and not 16 <= self.frame_size <= 512:
+            raise ValueError(f"encoder {self.name!r}: frame_size = {self.frame_size}: must be 16 to 512")
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -247,10 +249,19 @@ class AuxiliaryLossSpec:
     def __post_init__(self) -> None:
         _check_name("auxiliary loss", self.name)
         _check_build("auxiliary loss", self.name, self.build)
-        if self.period < 1:
-            raise ValueError(f"auxiliary loss {self.name!r}: period = {self.period}: must be 1 or more")
-        if isinstance(self.horizon, int) and self.horizon < 1:
-            raise ValueError(f"auxiliary loss {self.name!r}: horizon = {self.horizon}: must be 1 or more")
+        for what, value, low in (
+            ("period", self.period, 1),
+            ("horizon", self.horizon, 1),
+            ("batch_size", self.batch_size, 2),
+            ("views", self.views, 0),
+            ("pretraining_updates", self.pretraining_updates, 0),
+            ("uniform_draws", self.uniform_draws, 0),
+            ("normal_draws", self.normal_draws, 0),
+        ):
+            if isinstance(value, int) and value < low:
+                raise ValueError(f"auxiliary loss {self.name!r}: {what} = {value}: must be {low} or more")
+        if self.momentum is not None and not 0 < self.momentum <= 1:
+            raise ValueError(f"auxiliary loss {self.name!r}: momentum = {self.momentum}: must be above 0, at most 1")
 
 
 @dataclass(frozen=True)
@@ -446,7 +457,7 @@ class GoalSpace(Protocol):
 
 PluginSpec: TypeAlias = EncoderSpec | AugmentationSpec | AuxiliaryLossSpec | GradientRoutingSpec | GoalSpaceSpec
 
-KINDS: Mapping[str, type] = {
+KINDS: Mapping[str, type[PluginSpec]] = {
     "encoder": EncoderSpec,
     "augmentation": AugmentationSpec,
     "auxiliary-loss": AuxiliaryLossSpec,

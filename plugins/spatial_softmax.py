@@ -49,6 +49,8 @@ class SpatialSoftmaxEncoder(nn.Module):
         alive = initialisation == "alive"
         if temperature is None:
             temperature = 0.1 if alive else 1.0
+        if temperature <= 0:
+            raise ValueError(f"temperature = {temperature}: must be above 0")
         frames, channels, _, _ = shape
         layers: list[nn.Module] = []
         inputs = frames * channels

@@ -7,7 +7,7 @@ this package offers its callers imports neither MuJoCo nor gymnasium.
 from fetchbench.environment.cameras import CAMERAS, Camera, get_camera
 from fetchbench.environment.tasks import TASKS, Task, get_task
 from fetchbench.environment.tracks import VectorLayout, uses_frames, vector_layout
-from fetchbench.environment.vector import Observations, VectorEnvironment, probe
+from fetchbench.environment.vector import Observations, Usage, VectorEnvironment, probe
 
 __all__ = [
     "CAMERAS",
@@ -15,6 +15,7 @@ __all__ = [
     "Camera",
     "Observations",
     "Task",
+    "Usage",
     "VectorEnvironment",
     "VectorLayout",
     "get_camera",

@@ -6,12 +6,14 @@ import dataclasses
 import itertools
 import json
 import os
+import re
 import socket
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -28,6 +30,22 @@ BACKENDS = ("egl", "osmesa")
 
 START_TIMEOUT_S = 300.0
 """A cold start imports MuJoCo and gymnasium from a disk that may be slow."""
+
+
+@dataclass(frozen=True)
+class Usage:
+    """What the workers took so far.
+
+    Attributes:
+        core_s: Processor time, seconds.
+        peak_memory_mb: Sum of their peaks of resident memory.
+    """
+
+    core_s: float = 0.0
+    peak_memory_mb: float = 0.0
+
+    def __add__(self, other: Usage) -> Usage:
+        return Usage(self.core_s + other.core_s, self.peak_memory_mb + other.peak_memory_mb)
 
 
 @dataclass(frozen=True)
@@ -81,6 +99,7 @@ class VectorEnvironment:
         self.count = count
         self._timeout_s = timeout_s
         self._workers: list[_Worker] = []
+        self._ended = Usage()
         size = pixels.size if pixels else None
         assignment = {
             "task": task.id,
@@ -166,8 +185,13 @@ class VectorEnvironment:
         for worker in self._workers:
             worker.tell({"do": what})
 
+    def usage(self) -> Usage:
+        """What the workers took, those that were closed included."""
+        return sum((worker.usage() for worker in self._workers), self._ended)
+
     def close(self) -> None:
         """End the workers."""
+        self._ended = self.usage()
         for worker in self._workers:
             worker.close()
         self._workers = []
@@ -242,6 +266,17 @@ class _Worker:
         except subprocess.TimeoutExpired:
             return "hung up"
         return f"was killed by signal {-code}" if code < 0 else f"ended with exit code {code}"
+
+    def usage(self) -> Usage:
+        process = Path("/proc", str(self.pid))
+        try:
+            # Behind the command's name, which may hold anything but a closing bracket: utime and stime, fields 14 and 15.
+            times = (process / "stat").read_text().rpartition(")")[2].split()[11:13]
+            peak = re.search(r"^VmHWM:\s+(\d+) kB", (process / "status").read_text(), re.MULTILINE)
+        except OSError:
+            return Usage()
+        ticks = os.sysconf("SC_CLK_TCK")
+        return Usage(sum(map(int, times)) / ticks, int(peak[1]) / 1024 if peak else 0.0)
 
     def close(self) -> None:
         """Hang up, and end the process if it does not follow."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import socket
@@ -34,19 +35,18 @@ def serve(connection: socket.socket, memory: int) -> None:
         except OSError:
             # The trainer is gone; so is the need for this process.
             return
+        except RenderingError as error:
+            _answer(outgoing, {"error": str(error), "kind": "rendering"})
         except Exception as error:
             traceback.print_exc()
-            text = " ".join(str(error).split()) or type(error).__name__
-            kind = "rendering" if isinstance(error, RenderingError) else "other"
-            try:
-                _answer(outgoing, {"error": text if kind == "rendering" else f"{type(error).__name__}: {text}", "kind": kind})
-            except OSError:
-                return
+            text = " ".join(str(error).split())
+            _answer(outgoing, {"error": f"{type(error).__name__}: {text}", "kind": "other"})
 
 
 def _answer(outgoing: IO[str], value: dict[str, Any]) -> None:
-    outgoing.write(json.dumps(value) + "\n")
-    outgoing.flush()
+    with contextlib.suppress(BrokenPipeError):  # a trainer that is gone needs no answer
+        outgoing.write(json.dumps(value) + "\n")
+        outgoing.flush()
 
 
 def _load_opengl() -> None:

@@ -41,7 +41,6 @@ _SUBMISSION = """\
 ## Add your method
 
 ```bash
-fetchbench check ./my_encoder.py                 # the plugin contract, in under a minute
 fetchbench run SUITE --plugin ./my_encoder.py    # every seed of the suite; run it again to resume
 fetchbench publish SUITE                         # copies the records and renders this page
 ```
@@ -94,7 +93,11 @@ def _protocol(request: RunRequest, found: Sequence[Row]) -> list[str]:
     learner, scene, evaluation = request.learner, request.scene, request.evaluation
     tasks = ", ".join(dict.fromkeys(row.task for row in found))
     buffer = "the whole run" if learner.buffer_steps is None else f"{learner.buffer_steps:,} steps"
-    verb = "from" if learner.entropy == "learned" else "at"
+    entropy = f"fixed at {learner.entropy_coefficient:g}"
+    if learner.entropy == "learned":
+        entropy = f"learned from {learner.entropy_coefficient:g} towards {learner.target_entropy:g} nats"
+    multiplier = learner.encoder_learning_rate_multiplier
+    encoder_rate = f" (encoders times {multiplier:g})" if multiplier != 1 else ""
     captions = {
         "Protocol": [
             tasks,
@@ -107,10 +110,12 @@ def _protocol(request: RunRequest, found: Sequence[Row]) -> list[str]:
             _plural(learner.environments, "environment"),
             f"{learner.updates_per_step:g} updates per step after {learner.warmup_steps:,} steps of warm-up",
             f"batch {learner.batch_size}",
-            f"learning rate {learner.learning_rate:g}",
+            f"learning rate {learner.learning_rate:g}{encoder_rate}",
+            f"heads {', '.join(map(str, learner.hidden))}",
+            f"critic loss `{learner.critic_loss}`",
             f"discount {learner.discount:g}",
-            f"target rate {learner.target_rate:g}",
-            f"entropy coefficient {learner.entropy} {verb} {learner.entropy_coefficient:g}",
+            f"target rate {learner.target_rate:g}, features `{learner.target_features}`",
+            f"entropy coefficient {entropy}",
             f"relabelling `{learner.relabel_strategy}`, k = {learner.relabel_k}",
             f"replay of {buffer}",
             f"{learner.vectors} vectors",
@@ -182,8 +187,11 @@ def _methods(found: Sequence[Row]) -> list[str]:
         return cells.MISSING if component is None else escape(component.label + more)
 
     lines = []
-    for row in {row.method.name: row for row in found}.values():
-        method = row.method
+    for name in dict.fromkeys(row.method.name for row in found):
+        of_method = [row for row in found if row.method.name == name]  # one per task
+        method = of_method[0].method
+        feature_dim = next((row.feature_dim for row in of_method if row.feature_dim is not None), None)
+        providers = sorted({provider for row in of_method for provider in row.providers})
         views = f", K = {method.views}, M = {method.target_views}"
         weight = f", weight {method.auxiliary_weight:g}" if method.auxiliary_weight != 1 else ""
         lines.append(
@@ -192,13 +200,13 @@ def _methods(found: Sequence[Row]) -> list[str]:
                 "Track": method.track,
                 "Input": cells.input_size(method),
                 "Encoder": label(method.encoder),
-                "z": cells.count(row.feature_dim),
+                "z": cells.count(feature_dim),
                 "Trunk": cells.count(method.trunk),
                 "Augmentation": label(method.augmentation, views),
                 "Auxiliary loss": label(method.auxiliary_loss, weight),
                 "Routing": label(method.routing),
                 "Goal space": label(method.goal_space),
-                "Plugins": "<br>".join(map(escape, row.providers)) or cells.MISSING,
+                "Plugins": "<br>".join(map(escape, providers)) or cells.MISSING,
             }
         )
     header = [name for name in lines[0] if any(line[name] != cells.MISSING for line in lines)]

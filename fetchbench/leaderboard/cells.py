@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from fetchbench.leaderboard.rows import DECIMALS, Row, SeedScore
 from fetchbench.records.schema import Method
+from fetchbench.statistics import shown
 
 MISSING = "-"
 
 
 def rate(value: float | None) -> str:
     """A success rate: ``0.82``."""
-    return MISSING if value is None else f"{value:.{DECIMALS}f}"
+    return MISSING if value is None else f"{shown(value, DECIMALS):.{DECIMALS}f}"
 
 
 def interval(row: Row) -> str:

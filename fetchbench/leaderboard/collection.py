@@ -11,17 +11,12 @@ from fetchbench.errors import RecordError
 from fetchbench.records.diagnosis import score_of
 from fetchbench.records.schema import Record, canonical_json
 from fetchbench.records.store import read_record
+from fetchbench.suite.finding import is_name
 
 RECORDS = Path("leaderboard", "records")
 """Where the records lie in a workspace: ``<suite>/<method>/<task>/seed<k>.json`` beneath it."""
 
-_NAME = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?")
 _SEED = re.compile(r"seed(0|[1-9][0-9]*)\.json")
-
-
-def is_name(text: str) -> bool:
-    """Whether a suite, method or task may be a folder's name: letters, digits, and ``. _ -`` between them."""
-    return _NAME.fullmatch(text) is not None
 
 
 def record_path(suite: str, method: str, task: str, seed: int) -> Path:
@@ -72,7 +67,8 @@ def by_suite(published: Mapping[Path, Record]) -> dict[str, list[Record]]:
 
     Raises:
         RecordError: A record that does not match its path or its own evaluations, or two records of one suite
-            that differ in protocol, MuJoCo minor version or in what a method is, or that are the same run.
+            that differ in protocol, in its or the learner's version, in MuJoCo's minor version or in what a method
+            is, or that are the same run.
     """
     suites: dict[str, dict[Path, Record]] = {}
     for path, record in sorted(published.items(), key=lambda item: _order(item[1])):
@@ -113,6 +109,8 @@ def _check_together(records: Mapping[Path, Record]) -> None:
         if (twin := runs.setdefault(request.key, path)) != path:
             raise RecordError(f"{twin} and {path}: the same run twice (key {request.key[:12]}); delete one")
         for kind, group, value in (
+            ("protocol version", "", request.protocol_version),
+            ("learner version", "", request.learner_version),
             ("protocol", "", request.protocol()),
             ("MuJoCo minor version", "", ".".join(request.mujoco.split(".")[:2])),
             ("method", request.method.name, _identity(request.method.model_dump(mode="json"))),
@@ -128,7 +126,9 @@ def _check_together(records: Mapping[Path, Record]) -> None:
 def _identity(value: Any) -> Any:
     """What a method is: its declaration and sources, without where its plugins were installed from."""
     if isinstance(value, dict):
-        return {key: _identity(inner) for key, inner in value.items() if key not in ("provider", "version")}
+        # Options are the plugin's own: one of theirs may well be called "version".
+        kept = {key: inner for key, inner in value.items() if key not in ("provider", "version")}
+        return {key: inner if key == "options" else _identity(inner) for key, inner in kept.items()}
     return value
 
 

@@ -5,8 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-# An underscore between letters or digits never marks emphasis, and names of networks are full of them.
-_UNSAFE = re.compile(r"(?<![^\W_])_|_(?![^\W_])|[^\w .,+()=/·-]")
+# An underscore between letters or digits never marks emphasis, and names of networks are full of them. "www." makes a link.
+_UNSAFE = re.compile(r"(?<![^\W_])_|_(?![^\W_])|(?<=www)\.|[^\w .,+()=/·-]", re.IGNORECASE)
+# What opens a list or draws a rule where it begins a line: "- ", "+ ", "---", "1. ", "1) ".
+_OPENING = re.compile(r"^([-+](?=[ -]|$)|\d+[.)](?= |$))")
 _LONGEST = 160
 
 
@@ -18,7 +20,12 @@ def escape(text: str) -> str:
     visible = " ".join("".join(char if char.isprintable() else " " for char in text).split())
     if len(visible) > _LONGEST:
         visible = visible[: _LONGEST - 3] + "..."
-    return _UNSAFE.sub(lambda match: f"&#{ord(match[0])};", visible)
+    escaped = _UNSAFE.sub(lambda match: _reference(match[0]), visible)
+    return _OPENING.sub(lambda match: match[0][:-1] + _reference(match[0][-1]), escaped)
+
+
+def _reference(char: str) -> str:
+    return f"&#{ord(char)};"
 
 
 def table(header: Sequence[str], align: str, rows: Sequence[Sequence[str]]) -> list[str]:

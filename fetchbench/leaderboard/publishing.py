@@ -7,37 +7,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from pydantic import BaseModel, ConfigDict, ValidationError
-
 from fetchbench.errors import FetchbenchError, RecordError
 from fetchbench.leaderboard.board import board
-from fetchbench.leaderboard.collection import by_suite, is_name, read_published, record_path, suites_of
+from fetchbench.leaderboard.collection import by_suite, read_published, record_path, suites_of
 from fetchbench.records.schema import Record
 from fetchbench.records.store import read_record, record_text, storage_errors, write_atomically
+from fetchbench.suite.index import read_index
 
 BOARD = Path("leaderboard", "README.md")
 """Where the page lies in a workspace."""
-
-
-class IndexedRun(BaseModel):
-    """One line of a suite's index: a run and its folder under the runs folder."""
-
-    model_config = ConfigDict(frozen=True, strict=True)
-
-    method: str
-    task: str
-    seed: int
-    directory: str
-    key: str = ""
-
-
-class SuiteIndex(BaseModel):
-    """``runs/<suite>.json``: every run of a suite, finished or not."""
-
-    model_config = ConfigDict(frozen=True, strict=True)
-
-    suite: str
-    runs: list[IndexedRun]
 
 
 @dataclass(frozen=True)
@@ -85,7 +63,7 @@ class PublishReport:
 def publish(
     root: Path, suites: Sequence[str] | None, runs: Path, suite_titles: Mapping[str, str] | None = None
 ) -> PublishReport:
-    """Copy the records of finished runs into the workspace and render the page. All or nothing.
+    """Copy the records of finished runs into the workspace and render the page. Where anything is refused, nothing is written.
 
     Args:
         root: The workspace: the folder that holds ``leaderboard``.
@@ -140,18 +118,25 @@ def check(root: Path, suite_titles: Mapping[str, str] | None = None) -> None:
         return
     pairs = itertools.zip_longest(found.split(b"\n"), expected.split(b"\n"))
     number, (has, wants) = next((n, pair) for n, pair in enumerate(pairs, 1) if pair[0] != pair[1])
+    same = itertools.takewhile(lambda pair: pair[0] == pair[1], zip(_text(has), _text(wants), strict=False))
+    column = sum(1 for _ in same)
     raise RecordError(
         f"{BOARD}, line {number}: not what the records give; `fetchbench publish` mends it\n"
-        f"  has    {_quote(has)}\n"
-        f"  wants  {_quote(wants)}"
+        f"  has    {_quote(has, column)}\n"
+        f"  wants  {_quote(wants, column)}"
     )
 
 
-def _quote(line: bytes | None) -> str:
+def _text(line: bytes | None) -> str:
+    return (line or b"").decode(errors="replace")
+
+
+def _quote(line: bytes | None, column: int) -> str:
+    """The line around a column: the lines of a table are long."""
     if line is None:
         return "nothing: the page ends"
-    text = repr(line.decode(errors="replace"))
-    return text if len(text) <= 100 else text[:97] + "..."
+    text, start, stop = _text(line), max(0, column - 40), max(0, column - 40) + 80
+    return ("... " if start else "") + repr(text[start:stop]) + (" ..." if stop < len(text) else "")
 
 
 def _read_board(root: Path) -> bytes | None:
@@ -166,7 +151,7 @@ def _finished(suite: str, runs: Path) -> tuple[dict[Path, Record], int]:
     """The records of a suite's finished runs, by the path to publish each at; how many are unfinished."""
     found: dict[Path, Record] = {}
     unfinished = 0
-    index = _read_index(suite, runs)
+    index = read_index(runs, suite)
     for run in index.runs if index else []:
         source = runs / _inside(run.directory, suite, runs) / "record.json"
         path = record_path(suite, run.method, run.task, run.seed)
@@ -184,27 +169,6 @@ def _finished(suite: str, runs: Path) -> tuple[dict[Path, Record], int]:
             raise FetchbenchError(f"{runs / suite}.json: lists {run.method}, {run.task}, seed {run.seed} twice")
         found[path] = record
     return found, unfinished
-
-
-def _read_index(suite: str, runs: Path) -> SuiteIndex | None:
-    if not is_name(suite):
-        raise FetchbenchError(f"suite {suite!r}: not a name; `fetchbench suites` lists those there are")
-    path = runs / f"{suite}.json"
-    with storage_errors("read", path):
-        try:
-            text = path.read_bytes()
-        except FileNotFoundError:
-            return None
-    try:
-        index = SuiteIndex.model_validate_json(text)
-    except ValidationError as error:
-        first = error.errors()[0]
-        place = ".".join(str(part) for part in first["loc"])
-        problem = f"{place}: {first['msg']}" if place else first["msg"]
-        raise FetchbenchError(f"{path}: not a suite's index ({problem}); `fetchbench run {suite}` writes it again") from error
-    if index.suite != suite:
-        raise FetchbenchError(f"{path}: the index of suite {index.suite!r}, not of {suite!r}; rename or delete it")
-    return index
 
 
 def _inside(directory: str, suite: str, runs: Path) -> PurePosixPath:

@@ -8,10 +8,10 @@ from dataclasses import dataclass, replace
 
 from fetchbench.records.diagnosis import solved, takeoff
 from fetchbench.records.schema import Component, EvaluationPoint, Method, Record, Status
-from fetchbench.statistics import Evidence, Interval, binomial_variance, evidence, mean_interval, ranks
+from fetchbench.statistics import Evidence, Interval, binomial_variance, evidence, mean_interval, ranks, shown
 
 DECIMALS = 2
-"""Digits of a success rate. Means are rounded to them before they are ranked."""
+"""Digits of a success rate. Means are ranked as they are shown."""
 
 ANCHOR_TRACKS = ("state", "blind")
 
@@ -41,7 +41,7 @@ class Row:
         took_off: Scored seeds that took off.
         takeoff: Take-off of the median scored seed, where one that never took off is later than all others;
             ``None`` where it did not.
-        encoder_parameters: Trainable parameters, all copies of the encoder together; ``None`` without one.
+        encoder_parameters: Parameters of one copy of the encoder, trainable or not; ``None`` without one.
         feature_dim: Width of ``z``.
         core_minutes: Mean processor time of a run, minutes of one core.
         wall_minutes: Mean duration of a run.
@@ -100,7 +100,7 @@ def _ranked(found: Sequence[Row]) -> list[Row]:
 
 
 def _order(row: Row) -> tuple[bool, float, str]:
-    mean = -1.0 if row.success is None else round(row.success.mean, DECIMALS)
+    mean = -1.0 if row.success is None else shown(row.success.mean, DECIMALS)
     return row.anchor, -mean, row.method.name
 
 
@@ -122,7 +122,7 @@ def _row(records: Sequence[Record]) -> Row:
         any_step=_mean([_any_step(record) for record in scored]) if scored else None,
         took_off=sum(point is not None for point in takeoffs),
         takeoff=_median_takeoff(takeoffs),
-        encoder_parameters=next((n for r in records if (n := _encoder_parameters(r)) is not None), None),
+        encoder_parameters=next((n for r in records if (n := r.result.parameters.get("encoder")) is not None), None),
         feature_dim=next((n for r in records if (n := r.result.feature_dim) is not None), None),
         core_minutes=_mean([cost.core_s for cost in costs]) / 60,
         wall_minutes=_mean([cost.wall_s for cost in costs]) / 60,
@@ -166,13 +166,7 @@ def _median_takeoff(takeoffs: Sequence[EvaluationPoint | None]) -> EvaluationPoi
     """The lower median, where never is later than any step."""
     happened = sorted((point for point in takeoffs if point is not None), key=lambda p: (p.steps, p.updates))
     middle = (len(takeoffs) - 1) // 2
-    return happened[middle] if middle < len(happened) else None
-
-
-def _encoder_parameters(record: Record) -> int | None:
-    """``None`` also where the record does not say: a missing number is not 0."""
-    sizes = [size for group, size in record.result.parameters.items() if group.split()[-1:] == ["encoder"]]
-    return sum(sizes) if sizes else None
+    return happened[middle] if 0 <= middle < len(happened) else None
 
 
 def components(method: Method) -> list[Component]:

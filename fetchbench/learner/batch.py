@@ -106,13 +106,7 @@ class Sampler:
         frames = replay.stacks(e, t, self.stack, following) if replay.has_frames else None
         sequences = None
         if self.horizon and frames is not None:
-            sequences = self._sequences(frames, e, t)
-            if self.own_batch:
-                if auxiliary_draws is None:
-                    raise ValueError("the auxiliary loss has a batch of its own and needs draws of its own")
-                own = sample_indices(auxiliary_draws.to(replay.device), len(replay), horizon, k=0, strategy="final")
-                own_frames = replay.stacks(own.episode, own.step, self.stack, self.horizon)
-                sequences = self._sequences(own_frames, own.episode, own.step)
+            sequences = self._own_sequences(auxiliary_draws) if self.own_batch else self._sequences(frames, e, t)
         return Batch(
             frames=None if frames is None else frames[:, : self.stack + 1],
             vectors=self._join(e, t, embedded),
@@ -126,6 +120,13 @@ class Sampler:
         replay = self.replay
         own = self.vectors(replay.observation[episode, state], replay.achieved[episode, state])
         return torch.cat([own, embedded], dim=-1)
+
+    def _own_sequences(self, draws: Tensor | None) -> Sequences:
+        if draws is None:
+            raise ValueError("the auxiliary loss has a batch of its own and needs draws of its own")
+        replay = self.replay
+        own = sample_indices(draws.to(replay.device), len(replay), replay.horizon, k=0, strategy="final")
+        return self._sequences(replay.stacks(own.episode, own.step, self.stack, self.horizon), own.episode, own.step)
 
     def _sequences(self, frames: Tensor, episode: Tensor, step: Tensor) -> Sequences:
         steps = step[:, None] + torch.arange(self.horizon, device=step.device)  # (B, K)

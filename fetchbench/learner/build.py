@@ -6,8 +6,8 @@ import copy
 import inspect
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
-from typing import Any, TypeVar, cast
+from dataclasses import dataclass, replace
+from typing import Any, TypeVar
 
 import torch
 from torch import nn
@@ -94,7 +94,7 @@ def build(
     scaled = settings.vectors == "scaled"
     goals = _goal_space(registry, method, task, scaled)
     vectors = Vectors(vector_layout(method.track, task, pixel_track, scaled=scaled), device)
-    routing = _spec(registry, "gradient-routing", method.routing, GradientRoutingSpec) or NO_ROUTING
+    routing = _optional(registry, "gradient-routing", method.routing, GradientRoutingSpec) or NO_ROUTING
     parts = _Pixels(registry, method, routing, settings, task, seeds) if uses_frames(method.track) else None
     features = parts.feature_dim if parts else 0
     width = vectors.dim + goals.embedding_dim
@@ -151,45 +151,49 @@ class _Pixels:
     ) -> None:
         if method.encoder is None or method.pixels is None or method.routing is None:
             raise FetchbenchError(f"method {method.name!r}: track {method.track!r} needs an encoder, pixels and a routing")
-        spec = _require(_spec(registry, "encoder", method.encoder, EncoderSpec))
-        size = spec.frame_size or method.pixels.size
+        spec = _spec(registry, "encoder", method.encoder, EncoderSpec)
+        size = _frame_size(registry, method.encoder) or method.pixels.size
         self.shape = FrameShape(method.pixels.stack, size, size)
         with initialised(seeds.encoder):
             encoder = _encoder(registry, method.encoder, self.shape)
-        self.feature_dim = feature_dim(encoder, self.shape, method.encoder.label)
+            # Layers that find their sizes when they first run draw their weights here.
+            self.feature_dim = feature_dim(encoder, self.shape, method.encoder.label)
         averaged = settings.target_features == "average"
         self.encoders = Encoders(encoder, routing.encoders, routing.trains_encoder, averaged)
         default = spec.trunk or (0 if routing.trains_encoder else DEFAULT_TRUNK)
         self.trunk = default if method.trunk is None else method.trunk
-        self.augmentation, self.augmentation_draws, rendered = self._augmentation(registry, method, size)
-        larger = max(rendered, method.pixels.render_size or 0) if method.pixels.render_size else None
-        self.rendered = PixelSpec(rendered, method.pixels.stack, larger, method.pixels.offsamples)
+        self.augmentation, self.augmentation_draws, self.rendered = self._augmentation(registry, method, size)
         self.auxiliary = self._auxiliary(registry, method, routing, task, seeds)
 
-    def _augmentation(self, registry: Registry, method: Method, size: int) -> tuple[Augmentation | None, int, int]:
-        """The augmentation, its draws per stack, and the frame size to render for it."""
-        spec = _spec(registry, "augmentation", method.augmentation, AugmentationSpec)
-        if spec is None or method.augmentation is None:
+    def _augmentation(self, registry: Registry, method: Method, size: int) -> tuple[Augmentation | None, int, PixelSpec]:
+        """The augmentation, its draws per stack, and what to render for it."""
+        component, pixels = method.augmentation, method.pixels or PixelSpec()
+
+        def rendered(size: int) -> PixelSpec:
+            larger = None if pixels.render_size is None else max(size, pixels.render_size)
+            return PixelSpec(size, pixels.stack, larger, pixels.offsamples)
+
+        if component is None:
             if method.views > 1 or method.target_views > 1:
                 raise FetchbenchError(f"method {method.name!r}: views need an augmentation; without one they are all equal")
-            return None, 0, size
-        augmentation = _call(
-            "augmentation", method.augmentation, lambda: spec.build(self.shape, **options(method.augmentation))
-        )
-        return augmentation, spec.draws, spec.input_size(size) if spec.input_size else size
+            return None, 0, rendered(size)
+        spec = _spec(registry, "augmentation", component, AugmentationSpec)
+        augmentation = _call("augmentation", component, lambda: spec.build(self.shape, **component.options))
+        input_size = spec.input_size or (lambda size: size)
+        return augmentation, spec.draws, _call("augmentation", component, lambda: rendered(input_size(size)))
 
     def _auxiliary(
         self, registry: Registry, method: Method, routing: GradientRoutingSpec, task: Task, seeds: InitialisationSeeds
     ) -> Auxiliary | None:
         component = method.auxiliary_loss
-        spec = _spec(registry, "auxiliary-loss", component, AuxiliaryLossSpec)
-        if spec is None or component is None:
+        if component is None:
             if any(routing.values("auxiliary")) and not any(routing.values("critic") + routing.values("actor")):
                 raise FetchbenchError(
                     f"method {method.name!r}: routing {routing.name!r} trains the encoder by an auxiliary loss alone, and "
                     "there is none; name one with `auxiliary_loss`, or take another routing"
                 )
             return None
+        spec = _spec(registry, "auxiliary-loss", component, AuxiliaryLossSpec)
         for offer in spec.requires:
             if not hasattr(self.encoders.critic, offer):
                 raise PluginError(
@@ -198,41 +202,59 @@ class _Pixels:
                 )
         context = AuxiliaryContext(self.shape, self.feature_dim, task.action_dim)
         with initialised(seeds.auxiliary):
-            module = _call("auxiliary loss", component, lambda: spec.build(context, **options(component)))
+            module = _call("auxiliary loss", component, lambda: spec.build(context, **component.options))
+        _check_module("auxiliary loss", component, module)
         momentum = None
         if spec.momentum is not None:
             momentum = copy.deepcopy(self.encoders.critic).requires_grad_(False)
         return Auxiliary(spec, module, method.auxiliary_weight, _horizon(spec, component), momentum)
 
 
+def _frame_size(registry: Registry, component: Component) -> int | None:
+    """The frame size that an encoder needs, or the one that it wraps."""
+    own = _spec(registry, "encoder", component, EncoderSpec).frame_size
+    return own if own is not None or component.wraps is None else _frame_size(registry, component.wraps)
+
+
 def _encoder(registry: Registry, component: Component, shape: FrameShape) -> nn.Module:
-    spec = _require(_spec(registry, "encoder", component, EncoderSpec))
-    inner = [_encoder(registry, component.wraps, shape)] if component.wraps else []
+    spec = _spec(registry, "encoder", component, EncoderSpec)
     each = FrameShape(1, shape.height, shape.width) if spec.input == "frame" else shape
-    encoder = _call("encoder", component, lambda: spec.build(each, *inner, **options(component)))
-    if not isinstance(encoder, nn.Module):
-        raise PluginError(f"encoder {component.name!r}: build returns {type(encoder).__name__}; it must return an nn.Module")
+    inner = [_encoder(registry, component.wraps, each)] if component.wraps else []
+    encoder = _call("encoder", component, lambda: spec.build(each, *inner, **component.options))
+    _check_module("encoder", component, encoder)
     return PerFrame(encoder) if spec.input == "frame" else encoder
 
 
+def _check_module(kind: str, component: Component, built: object) -> None:
+    if not isinstance(built, nn.Module):
+        raise PluginError(f"{kind} {component.name!r}: build returns {type(built).__name__}; it must return an nn.Module")
+
+
 def _goal_space(registry: Registry, method: Method, task: Task, scaled: bool) -> GoalSpace:
-    spec = _require(_spec(registry, "goal-space", method.goal_space, GoalSpaceSpec))
+    spec = _spec(registry, "goal-space", method.goal_space, GoalSpaceSpec)
     if method.track not in spec.tracks:
         raise FetchbenchError(
             f"method {method.name!r}: goal space {spec.name!r} serves the tracks {', '.join(spec.tracks)}, not {method.track!r}"
         )
-    given = options(method.goal_space)
+    given = method.goal_space.options
     if "scaled" in inspect.signature(spec.build).parameters:
         given = {"scaled": scaled, **given}
-    return cast(GoalSpace, _call("goal space", method.goal_space, lambda: spec.build(task, **given)))
+    return _call("goal space", method.goal_space, lambda: spec.build(task, **given))
 
 
 def _horizon(spec: AuxiliaryLossSpec, component: Component) -> int:
     """K: a number, or the value of the option that says so."""
     if isinstance(spec.horizon, int):
         return spec.horizon
-    default = inspect.signature(spec.build).parameters[spec.horizon].default
-    return int(component.options.get(spec.horizon, default))  # type: ignore[arg-type]
+    parameter = inspect.signature(spec.build).parameters.get(spec.horizon)
+    if parameter is None:
+        raise PluginError(
+            f"auxiliary loss {spec.name!r}: its horizon names the option {spec.horizon!r}, which build does not take"
+        )
+    value = component.options.get(spec.horizon, parameter.default)
+    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+        raise PluginError(f"auxiliary loss {spec.name!r}: {spec.horizon} = {value!r} is its horizon: a whole number, 1 or more")
+    return value
 
 
 def _draw_sizes(method: Method, settings: LearnerSettings, task: Task, parts: _Pixels | None) -> DrawSizes:
@@ -248,22 +270,22 @@ def _draw_sizes(method: Method, settings: LearnerSettings, task: Task, parts: _P
             "auxiliary_uniform": spec.uniform_draws,
             "auxiliary_normal": parts.feature_dim if spec.normal_draws == "feature" else spec.normal_draws,
         }
-    return DrawSizes(sizes.batch, sizes.actions, sizes.views, sizes.target_views, **values)
+    return replace(sizes, **values)
 
 
-def _spec(registry: Registry, kind: str, component: Component | None, expected: type[T]) -> T | None:
-    if component is None:
-        return None
-    return cast(T, registry.get(kind, component.name).spec)
+def _spec(registry: Registry, kind: str, component: Component, expected: type[T]) -> T:
+    """The spec that a component names.
 
-
-def _require(spec: T | None) -> T:
-    assert spec is not None
+    Raises:
+        UnknownNameError: There is none.
+    """
+    spec = registry.get(kind, component.name).spec
+    assert isinstance(spec, expected)  # the loader takes nothing else of this kind
     return spec
 
 
-def options(component: Component | None) -> dict[str, Any]:
-    return dict(component.options) if component else {}
+def _optional(registry: Registry, kind: str, component: Component | None, expected: type[T]) -> T | None:
+    return None if component is None else _spec(registry, kind, component, expected)
 
 
 def _call(kind: str, component: Component, make: Callable[[], T]) -> T:

@@ -22,7 +22,7 @@ class PerFrame(nn.Module):
     def forward(self, frames: Tensor) -> Tensor:
         """``uint8 (B, F, 3, H, W)`` -> ``float32 (B, F * dim)``."""
         z: Tensor = self.encoder(frames.flatten(0, 1)[:, None])
-        return z.unflatten(0, frames.shape[:2]).flatten(1)
+        return z.reshape(len(frames), -1)
 
 
 def feature_dim(encoder: nn.Module, shape: FrameShape, name: str) -> int:
@@ -53,7 +53,7 @@ def feature_dim(encoder: nn.Module, shape: FrameShape, name: str) -> int:
         encoder.train(was_training)
     if not isinstance(z, Tensor):
         raise PluginError(f"encoder {name!r} returns {type(z).__name__} for {given}; it must return a tensor (B, dim)")
-    if z.ndim != 2 or z.shape[0] != batch:
+    if z.ndim != 2 or z.shape[0] != batch or z.shape[1] == 0:
         raise PluginError(
             f"encoder {name!r} returns shape {tuple(z.shape)} for {given}; it must return ({batch}, dim): "
             "flatten everything but the batch axis"
@@ -77,7 +77,8 @@ class Encoders(nn.Module):
     def __init__(self, encoder: nn.Module, copies: int, trainable: bool, averaged: bool) -> None:
         super().__init__()
         self.trainable = trainable
-        self.critic = encoder.requires_grad_(trainable)
+        # Parts that a plugin froze itself, a pretrained stem, say, stay frozen.
+        self.critic = encoder if trainable else encoder.requires_grad_(False)
         self.actor = copy.deepcopy(encoder) if copies == 2 else encoder
         self.target: nn.Module | None = None
         if averaged and trainable:
@@ -113,7 +114,7 @@ class Encoders(nn.Module):
 @torch.no_grad()
 def polyak(target: nn.Module, online: nn.Module, rate: float) -> None:
     """target <- (1 - rate) target + rate online; buffers (BatchNorm's statistics, say) are copied."""
-    for t, o in zip(target.parameters(), online.parameters(), strict=True):
-        t.lerp_(o, rate)
-    for t, o in zip(target.buffers(), online.buffers(), strict=True):
-        t.copy_(o)
+    for averaged, parameter in zip(target.parameters(), online.parameters(), strict=True):
+        averaged.lerp_(parameter, rate)
+    for copied, buffer in zip(target.buffers(), online.buffers(), strict=True):
+        copied.copy_(buffer)

@@ -36,7 +36,8 @@ class VectorGoals:
     def reward(self, replay: Replay, indices: GoalIndices, goals: Tensor) -> Tensor:
         """0 where the outcome lies within the task's threshold of the goal, else -1: ``(B,)``."""
         outcome = replay.achieved[indices.episode, indices.step + 1]
-        return -((outcome - goals).norm(dim=-1) > self.threshold).float()
+        distance: Tensor = torch.linalg.vector_norm(outcome - goals, dim=-1)
+        return -(distance > self.threshold).float()
 
     def sample_exploration(self, desired: Tensor, draws: Tensor) -> Tensor:
         """The task's own goals."""

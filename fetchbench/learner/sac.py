@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -89,6 +88,10 @@ class Learner:
         self.encoders = encoders.to(device) if encoders is not None else None
         self.actor, self.critic = actor.to(device), critic.to(device)
         self.target_critic = copy.deepcopy(self.critic).requires_grad_(False)
+        if auxiliary is not None:
+            auxiliary.module.to(device)
+            if auxiliary.momentum is not None:
+                auxiliary.momentum.to(device)
         start = torch.tensor(math.log(settings.entropy_coefficient), device=device)
         self.log_alpha = nn.Parameter(start, requires_grad=settings.entropy == "learned")
         self.optimisers = self._optimisers()
@@ -105,7 +108,7 @@ class Learner:
                 if any(True for _ in encoder.parameters()):
                     optimisers[name] = adam(encoder, rate * self.settings.encoder_learning_rate_multiplier)
         if self.auxiliary is not None:
-            module, own = self.auxiliary.module.to(self.device), self.auxiliary.spec.learning_rate
+            module, own = self.auxiliary.module, self.auxiliary.spec.learning_rate
             if any(True for _ in module.parameters()):
                 optimisers["auxiliary"] = adam(module, own or rate)
         if self.log_alpha.requires_grad:
@@ -189,10 +192,8 @@ class Learner:
                 z_actor = e.actor(frames[: len(batch.action)])
         with torch.no_grad():
             z_next_actor = e.actor(following)
-            if e.target is not None:
-                z_next_target = e.target(following)
-            else:
-                z_next_target = e.critic(following) if e.separate else z_next_actor
+            target = e.target if e.target is not None else e.critic
+            z_next_target = z_next_actor if target is e.actor else target(following)
         return z, z_actor, z_next_actor, z_next_target
 
     def _augmented(self, frames: Tensor, draws: Tensor) -> Tensor:
@@ -253,11 +254,12 @@ class Learner:
                 z: Tensor = e.critic(frames)
             return z
 
-        views = tuple(self._augmented_sequence(sequences.frames, view) for view in draws.auxiliary_views)
+        raw, augmentation = sequences.frames, self.augmentation
         momentum = a.momentum if a.momentum is not None else e.critic
         inputs = AuxiliaryInputs(
-            frames=sequences.frames,
-            views=views,
+            # Where crops are cut from larger frames, the unaugmented ones are those that acting sees.
+            frames=raw if augmentation is None else augmentation.evaluate(raw),
+            views=tuple(raw if augmentation is None else augmentation(raw, view) for view in draws.auxiliary_views),
             actions=sequences.actions,
             mask=sequences.mask,
             uniform=draws.auxiliary_uniform,
@@ -267,20 +269,19 @@ class Learner:
             encoder=e.critic,
         )
         loss, metrics = a.module(inputs)
-        (a.weight * loss).backward()
+        if loss.requires_grad:  # not so where a loss without parameters of its own meets an encoder that it must not reach
+            torch.autograd.backward(a.weight * loss)
         # The encoder holds this loss's gradient alone so far, whether it came by `encode` or by `encoder.moments`.
         for parameter in e.critic.parameters():
             if parameter.grad is not None:
                 parameter.grad = parameter.grad * weight if weight > 0 else None
         if observer is not None:
             name, encoder = next(e.named())
-            observer.gradient("auxiliary", name, gradient_norm(encoder) if weight > 0 else None)
+            reached = any(parameter.grad is not None for parameter in encoder.parameters())
+            observer.gradient("auxiliary", name, gradient_norm(encoder) if reached else None)
         if "auxiliary" in self.optimisers:
             self._apply("auxiliary", observer)
-        return {"auxiliary_loss": loss.detach()} | {f"auxiliary_{k}": v.detach() for k, v in metrics.items()}
-
-    def _augmented_sequence(self, frames: Tensor, draws: Tensor) -> Tensor:
-        return frames if self.augmentation is None else self.augmentation(frames, draws)
+        return {"auxiliary_loss": loss.detach()} | {f"auxiliary_{k}": torch.as_tensor(v).detach() for k, v in metrics.items()}
 
     def _encoder_step(
         self,
@@ -310,13 +311,13 @@ class Learner:
             pending[name] = (output, pending[name][1] + arriving if name in pending else arriving)
         for output, arriving in pending.values():
             if output.requires_grad:
-                output.backward(arriving)
+                torch.autograd.backward(output, arriving)
         for name in self._encoder_optimisers():
             self._apply(name, observer)
 
     def _step(self, name: str, loss: Tensor, observer: Observer | None) -> None:
         self.optimisers[name].zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
+        torch.autograd.backward(loss)
         self._apply(name, observer)
 
     def _apply(self, name: str, observer: Observer | None) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 from fetchbench.records.schema import EvaluationPoint, Status
 
@@ -31,7 +32,7 @@ def score_of(status: Status, evaluations: Sequence[EvaluationPoint], last: int) 
 
 def takeoff(evaluations: Sequence[EvaluationPoint]) -> EvaluationPoint | None:
     """The first of two evaluations in a row with success of 0.2 or more; ``None`` if that never happened."""
-    for first, second in zip(evaluations, evaluations[1:], strict=False):
+    for first, second in pairwise(evaluations):
         if first.success >= TAKEOFF_SUCCESS and second.success >= TAKEOFF_SUCCESS:
             return first
     return None

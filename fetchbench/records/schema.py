@@ -8,14 +8,13 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from typing import Annotated, Any, Literal, TypeAlias
 
-from pydantic import ConfigDict, Field, JsonValue
+from pydantic import Field, JsonValue, field_validator
 
-from fetchbench.protocol import Budget, Evaluation, LearnerSettings, Scene, Settings, Track
+from fetchbench.protocol import LEARNER_VERSION, PROTOCOL_VERSION, Budget, Evaluation, LearnerSettings, Scene, Settings, Track
 from fetchbench.specs import PixelSpec
-
-RECORD_FORMAT = 1
 
 Status: TypeAlias = Literal["done", "diverged", "failed", "censored"]
 """``done``: ran its budget. ``diverged``: no longer finite, scores 0. ``failed``: broke its own declaration, not scored.
@@ -29,11 +28,19 @@ class Component(Settings):
     """
 
     name: str
-    options: dict[str, JsonValue] = {}
+    options: dict[str, JsonValue] = Field(default_factory=dict)
     wraps: Component | None = None
     provider: str = ""
     version: str = ""
     source_sha256: str = ""
+
+    @field_validator("options")
+    @classmethod
+    def _finite(cls, options: dict[str, JsonValue]) -> dict[str, JsonValue]:
+        for name, value in options.items():
+            if not _is_finite(value):
+                raise ValueError(f"option {name!r} holds a number that is not finite")
+        return options
 
     @property
     def label(self) -> str:
@@ -47,6 +54,14 @@ class Component(Settings):
         return self.model_dump(mode="json", exclude={"provider", "version", "source_sha256"}) | (
             {"wraps": self.wraps.declaration()} if self.wraps else {}
         )
+
+
+def _is_finite(value: JsonValue) -> bool:
+    if isinstance(value, dict):
+        return all(map(_is_finite, value.values()))
+    if isinstance(value, list):
+        return all(map(_is_finite, value))
+    return not isinstance(value, float) or math.isfinite(value)
 
 
 class Method(Settings):
@@ -86,6 +101,8 @@ class RunRequest(Settings):
     """Everything that decides a run's outcome. ``key`` is its identity: equal keys are the same run."""
 
     format: Literal[1] = 1
+    protocol_version: int = PROTOCOL_VERSION
+    learner_version: int = LEARNER_VERSION
     suite: str
     task: str
     seed: int = Field(ge=0)
@@ -100,20 +117,15 @@ class RunRequest(Settings):
     key: str = ""
 
     def protocol(self) -> dict[str, Any]:
-        """What every row of one table shares."""
-        return self.model_dump(mode="json", include={"scene", "pixel_track", "learner", "budget", "evaluation"})
+        """What every row of one table shares, and what decides its outcome: how often it is saved does not."""
+        shared = {"scene", "pixel_track", "learner", "budget", "evaluation"}
+        return self.model_dump(mode="json", include=shared, exclude={"budget": {"checkpoint_every_steps"}})
 
 
 Share: TypeAlias = Annotated[float, Field(ge=0, le=1)]
 
 
-class Measured(Settings):
-    """Base of what a run measured: every number is finite, since JSON has no other and none could be sealed."""
-
-    model_config = ConfigDict(allow_inf_nan=False)
-
-
-class EvaluationPoint(Measured):
+class EvaluationPoint(Settings):
     """One evaluation of the deterministic policy.
 
     Attributes:
@@ -141,7 +153,7 @@ class EvaluationPoint(Measured):
     distance_m: float
 
 
-class AuditEntry(Measured):
+class AuditEntry(Settings):
     """What one real batch showed of the routing.
 
     Attributes:
@@ -156,13 +168,14 @@ class AuditEntry(Measured):
     moved: dict[str, list[str]]
 
 
-class Result(Measured):
+class Result(Settings):
     """The outcome.
 
     Attributes:
         score: Mean success of the last evaluations; 0 if diverged, ``None`` if failed or never evaluated.
         reason: Why the run is not ``done``; empty otherwise.
-        parameters: Group -> number of trainable parameters (``encoder``, ``actor``, ``critics``, ...).
+        parameters: Group -> number of parameters (``encoder``, ``actor``, ``critic``, ...), trainable or not: one copy of
+            the encoder, and none of the averaged copies.
         feature_dim: Width of ``z``; ``None`` without an encoder.
         sha256: Digest of every other field.
     """
@@ -198,14 +211,17 @@ class Provenance(Settings):
     processor: str
     cores: int
     gpu: str | None = None
-    renderer: dict[str, str] = {}
+    renderer: dict[str, str] = Field(default_factory=dict)
     packages: dict[str, str]
     suite_sha256: str = ""
     finished: str = Field(description="ISO 8601, UTC")
 
 
-class Cost(Measured):
-    """What the run took, over all attempts."""
+class Cost(Settings):
+    """What the run took, its environment workers included, over all attempts.
+
+    What an attempt did after its last checkpoint is not counted where it was killed.
+    """
 
     wall_s: float
     core_s: float

@@ -48,7 +48,8 @@ def write_atomically(path: Path, data: bytes | str) -> None:
                 os.fsync(file.fileno())
             temporary.replace(path)
         except BaseException:
-            temporary.unlink(missing_ok=True)
+            with contextlib.suppress(OSError):  # the first trouble is the one to tell
+                temporary.unlink(missing_ok=True)
             raise
 
 

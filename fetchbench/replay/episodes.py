@@ -107,8 +107,10 @@ class Replay:
         """Store finished episodes, the oldest first.
 
         Raises:
-            ValueError: Shapes that do not fit the store.
+            ValueError: Shapes that do not fit the store, or frames where it holds none, or the reverse.
         """
+        if (episodes.frames is not None) != self.has_frames:
+            raise ValueError(f"the replay stores {'frames' if self.has_frames else 'no frames'}, the episodes differ")
         for name, array in episodes.arrays().items():
             expected = self._expected(name)
             if tuple(array.shape[1:]) != expected:
@@ -128,13 +130,19 @@ class Replay:
         if not self.added - len(self) <= start <= stop <= self.added:
             raise ValueError(f"episodes {start} to {stop} are not held: {self.added - len(self)} to {self.added} are")
         slots = [i % self.capacity for i in range(start, stop)]
-        names = ["observation", "achieved", "desired", "action"] + (["frames"] if self.has_frames else [])
-        arrays = {}
-        for name in names:
-            part, shape = self._part(name), (len(slots), *self._expected(name))
+
+        def gather(name: str) -> np.ndarray:
+            part = self._part(name)
             rows = [part[self._rows(name, slot)] for slot in slots]
-            arrays[name] = torch.stack(rows).cpu().numpy() if rows else np.zeros(shape, np.float32)
-        return EpisodeBatch(**{"frames": None, **arrays})
+            return (torch.stack(rows) if rows else part.new_empty(0, *self._expected(name))).cpu().numpy()
+
+        return EpisodeBatch(
+            observation=gather("observation"),
+            achieved=gather("achieved"),
+            desired=gather("desired"),
+            action=gather("action"),
+            frames=gather("frames") if self.has_frames else None,
+        )
 
     def stacks(self, episode: Tensor, step: Tensor, frames: int, following: int) -> Tensor:
         """Gather each transition's frames: its stack and the frames that follow.
@@ -155,11 +163,14 @@ class Replay:
         index = episode[:, None] * (self.horizon + 1) + states
         stored = self._frames
         gathered = stored.index_select(0, index.flatten().to(stored.device))
-        return gathered.to(self.device, non_blocking=True).unflatten(0, index.shape)
+        return gathered.to(self.device, non_blocking=True).reshape(*index.shape, *stored.shape[1:])
 
     def _part(self, name: str) -> Tensor:
-        part: Tensor = self._frames if name == "frames" else getattr(self, name)
-        return part
+        if name != "frames":
+            part: Tensor = getattr(self, name)
+            return part
+        assert self._frames is not None
+        return self._frames
 
     def _rows(self, name: str, slot: int) -> int | slice:
         return slice(slot * (self.horizon + 1), (slot + 1) * (self.horizon + 1)) if name == "frames" else slot
@@ -167,6 +178,4 @@ class Replay:
     def _expected(self, name: str) -> tuple[int, ...]:
         """Shape of one episode's part."""
         part = self._part(name)
-        if part is None:
-            return ()
         return (self.horizon + 1, *part.shape[1:]) if name == "frames" else tuple(part.shape[1:])

@@ -11,6 +11,7 @@ import os
 import signal
 import sys
 import time
+import traceback
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -46,6 +47,12 @@ def main(directory: Path, plugins: tuple[Path, ...], suite_sha256: str) -> None:
         if os.environ.get("FETCHBENCH_DEBUG"):
             raise
         click.echo(f"error: {error}", err=True)
+        sys.exit(2)
+    except Exception as error:
+        # A plugin's own fault, most likely, or a machine that gives out: not the run's to record. The log keeps the traceback.
+        traceback.print_exc()
+        text = " ".join(str(error).split())
+        click.echo(f"error: {directory.name}: {type(error).__name__}: {text}; the traceback is above", err=True)
         sys.exit(2)
     sys.exit(0 if finished else INTERRUPTED)
 

@@ -47,6 +47,10 @@ class Audit:
                 if norm != expected.get(name, 0.0):
                     self._leaks.append(f"the {optimiser} loss put a gradient straight into the {name}")
 
+    def norms(self) -> dict[str, float]:
+        """The gradient norms of the paths that are there."""
+        return {f"the gradient {path}": norm for path, norm in self.gradient_norm.items() if norm is not None}
+
     def entry(self) -> AuditEntry:
         """What was seen, for the record."""
         return AuditEntry(updates=self.updates, gradient_norm=self.gradient_norm, moved=self.moved)

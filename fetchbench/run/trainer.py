@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import resource
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,7 @@ from fetchbench.learner.build import Built
 from fetchbench.learner.draws import draw
 from fetchbench.records.diagnosis import score_of
 from fetchbench.records.schema import AuditEntry, Cost, EvaluationPoint, Result, RunRequest, Status
-from fetchbench.records.store import append_line
+from fetchbench.records.store import append_line, storage_errors
 from fetchbench.replay import Replay
 from fetchbench.replay.hindsight import DRAWS
 from fetchbench.run.audit import Audit, FrozenCheck
@@ -70,7 +70,7 @@ class Trainer:
         self.spent = {"wall_s": 0.0, "core_s": 0.0, "steps": 0.0, "updates": 0.0}
         self._metrics_path = folder / "metrics.jsonl"
         self._last: dict[str, Tensor] = {}
-        self._began: tuple[float, float] = (time.monotonic(), core_seconds())
+        self._began: tuple[float, float] = (time.monotonic(), self._core_seconds())
 
     def _replay(self) -> Replay:
         s, task, rendered = self.request.learner, self.task, self.built.rendered
@@ -104,14 +104,17 @@ class Trainer:
             return False
         try:
             state, metrics_bytes = self.checkpoint.load(self.replay)
+            if state["key"] != self.request.key:
+                raise StorageError(f"{self.checkpoint.folder} belongs to another run")
         except StorageError as error:
             self.log("notice", text=f"the checkpoint cannot be used, the run starts again: {error}")
             self.checkpoint.clear()
             self.replay.added = 0
             return False
         self.load_state_dict(state)
-        with self._metrics_path.open("ab") as file:
-            file.truncate(metrics_bytes)
+        with storage_errors("write", self._metrics_path), self._metrics_path.open("ab") as file:
+            if file.tell() > metrics_bytes:
+                file.truncate(metrics_bytes)
         return True
 
     def train(self, interrupted: Callable[[], bool] = lambda: False) -> bool:
@@ -131,7 +134,7 @@ class Trainer:
         while self.steps < budget.steps:
             before = self.steps
             self._round()
-            self._check_finite()
+            self._check_finite(self._last)
             over = self.steps >= budget.steps
             if over or crossed(before, self.steps, cadence.every_steps):
                 self._evaluate()
@@ -176,6 +179,7 @@ class Trainer:
         batch = self.sampler(*self._replay_draws())
         self._last = self.learner.update(batch, self._draws(), observer)
         if observer is not None:
+            self._check_finite(observer.norms())
             self.audit.append(observer.entry())
             observer.verify()
 
@@ -208,8 +212,8 @@ class Trainer:
         self.evaluations.append(point)
         self.log("evaluation", **point.model_dump())
 
-    def _check_finite(self) -> None:
-        for name, value in self._last.items():
+    def _check_finite(self, values: Mapping[str, Tensor | float]) -> None:
+        for name, value in values.items():
             if not math.isfinite(float(value)):
                 raise DivergedError(f"{name} is {float(value)} after {self.learner.updates} updates")
 
@@ -260,7 +264,7 @@ class Trainer:
         self.evaluations = [EvaluationPoint(**point) for point in state["evaluations"]]
         self.audit = [AuditEntry(**entry) for entry in state["audit"]]
         self.spent = {**state["spent"], "steps": float(self.steps), "updates": float(self.learner.updates)}
-        self._began = (time.monotonic(), core_seconds())
+        self._began = (time.monotonic(), self._core_seconds())
 
     def result(self, status: Status, reason: str = "") -> Result:
         """The outcome so far, sealed."""
@@ -291,7 +295,7 @@ class Trainer:
         """What the run took, over all attempts that a checkpoint kept."""
         wall, core = self._elapsed()
         wall, core = self.spent["wall_s"] + wall, self.spent["core_s"] + core
-        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024 + self.environment.usage().peak_memory_mb
         gpu = self.learner.device.type == "cuda"
         return Cost(
             wall_s=round(wall, 1),
@@ -305,18 +309,17 @@ class Trainer:
         )
 
     def _elapsed(self) -> tuple[float, float]:
-        return time.monotonic() - self._began[0], core_seconds() - self._began[1]
+        return time.monotonic() - self._began[0], self._core_seconds() - self._began[1]
+
+    def _core_seconds(self) -> float:
+        """Processor time of this process and of its environment's workers."""
+        own = resource.getrusage(resource.RUSAGE_SELF)
+        return own.ru_utime + own.ru_stime + self.environment.usage().core_s
 
 
 def crossed(before: int, after: int, every: int) -> bool:
     """Whether a multiple of ``every`` lies in (before, after]."""
     return after // every > before // every
-
-
-def core_seconds() -> float:
-    """Processor time of this process and of its finished children, seconds."""
-    usages = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
-    return sum(u.ru_utime + u.ru_stime for u in usages)
 
 
 def frames_device(device: torch.device, frames_bytes: int) -> torch.device:

@@ -1,7 +1,7 @@
 """Intervals over seeds and ranks of methods: pure functions of numbers, on the standard library alone."""
 
 from fetchbench.statistics.intervals import Interval, binomial_variance, mean_interval, student_quantile
-from fetchbench.statistics.ranking import Evidence, evidence, ranks
+from fetchbench.statistics.ranking import Evidence, evidence, ranks, shown
 
 __all__ = [
     "Evidence",
@@ -10,5 +10,6 @@ __all__ = [
     "evidence",
     "mean_interval",
     "ranks",
+    "shown",
     "student_quantile",
 ]

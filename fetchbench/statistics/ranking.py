@@ -15,6 +15,15 @@ def evidence(seeds: int) -> Evidence:
     return "provisional" if seeds < 5 else "ranked"
 
 
+def shown(value: float, decimals: int = 2) -> float:
+    """A rate as the board displays it.
+
+    0.625 over four seeds can come out as 0.6249999999999999: what is below the ninth digit is noise of the sum, and must
+    not decide between 0.62 and 0.63, nor a rank.
+    """
+    return round(round(value, 9), decimals)
+
+
 def ranks(means: Sequence[float | None], decimals: int = 2) -> list[int | None]:
     """Rank by mean, the highest first. Means displayed as equal share a rank, and the next rank is skipped.
 
@@ -25,5 +34,5 @@ def ranks(means: Sequence[float | None], decimals: int = 2) -> list[int | None]:
     Returns:
         ``(n,)``: ``ranks([0.811, 0.9, 0.809])`` is ``[2, 1, 2]``.
     """
-    shown = [None if mean is None else round(mean, decimals) for mean in means]
-    return [None if mean is None else 1 + sum(other is not None and other > mean for other in shown) for mean in shown]
+    rates = [None if mean is None else shown(mean, decimals) for mean in means]
+    return [None if rate is None else 1 + sum(other is not None and other > rate for other in rates) for rate in rates]

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from fetchbench.errors import PluginError
+from fetchbench.errors import PluginError, RoutingError
 from fetchbench.records.schema import Component
 from fetchbench.registry import Provider, Registered, Registry
 from fetchbench.run.audit import Audit
@@ -105,6 +105,19 @@ def test_a_frozen_encoder_gets_nothing_of_it(rig):
     assert audit.moved["auxiliary"] == ["auxiliary"]
 
 
+def test_a_loss_that_never_touches_the_encoder_fails_the_audit(rig):
+    class Elsewhere(Predict):
+        def forward(self, inputs):
+            return self.net.weight.square().sum(), {}
+
+    extra = registry("auxiliary-loss", AuxiliaryLossSpec("predict", Elsewhere))
+    r = rig("critic", extra=extra, auxiliary_loss=PREDICT)
+    audit = Audit(r.learner)
+    r.update(audit)
+    with pytest.raises(RoutingError, match="auxiliary -> encoder: declared 1, but there is no path"):
+        audit.verify()
+
+
 def test_the_horizon_and_the_mask(rig):
     r = rig("critic", extra=loss(), auxiliary_loss=Component(name="predict", options={"steps": 5}))
     uniform = torch.zeros(8, 4, dtype=torch.float64)
@@ -182,7 +195,7 @@ def test_an_encoder_that_wants_a_size_gets_it_rendered(rig):
 @pytest.mark.parametrize(
     ("output", "message"),
     [
-        (lambda z: z[:, :, None], r"returns shape \(2, 3, 1\) for frames of shape \(2, 2, 3, 32, 32\); it must return \(2, dim\)"),
+        (lambda z: z[..., None], r"returns shape \(2, 3, 1\) for frames of shape \(2, 2, 3, 32, 32\); it must return \(2, dim"),
         (lambda z: z[:1], r"returns shape \(1, 3\)"),
         (lambda z: z.double(), "returns torch.float64; it must return torch.float32"),
         (lambda z: [z], "returns list"),
@@ -211,7 +224,7 @@ def test_an_encoder_that_fails_is_one_clear_line(rig):
 
     with pytest.raises(PluginError, match="encoder odd does not build: KeyError: 'weights'"):
         rig("critic", **encoder(broken))
-    with pytest.raises(PluginError, match="build returns int; it must return an nn.Module"):
+    with pytest.raises(PluginError, match=r"build returns int; it must return an nn\.Module"):
         rig("critic", **encoder(lambda shape: 3))
 
 

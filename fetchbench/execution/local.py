@@ -1,0 +1,264 @@
+"""Local slots: every run is a child process, a few at a time.
+
+Children are in sessions of their own, so that Ctrl-C reaches this process alone, which passes it on: once asks them to stop at
+their next episode end, twice to leave at once (the checkpoint before stays), a third time kills them.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from types import FrameType
+
+from fetchbench.errors import StorageError
+from fetchbench.execution.jobs import Job, Outcome, State, read_outcome
+from fetchbench.execution.progress import MetricsFollower, Progress
+from fetchbench.execution.status import inspect
+from fetchbench.records.store import storage_errors
+
+COMMAND = (sys.executable, "-P", "-m", "fetchbench.run")
+"""What a child is. ``-P``: a file of the current folder, a plugin named after the package it wraps say, stands in for none."""
+
+POLL_S = 0.5
+INTERRUPTED = 130
+
+_LOG_BYTES = 65536
+
+
+def default_slots(device: str, threads: int) -> int:
+    """How many runs at a time: on the CPU cores / threads, on CUDA one per GPU; at least 1."""
+    return max(1, len(_gpus()) if device == "cuda" else len(os.sched_getaffinity(0)) // threads)
+
+
+def execute(
+    jobs: Sequence[Job],
+    *,
+    slots: int,
+    plugins: Sequence[Path],
+    suite_sha256: str,
+    watch: Callable[[Sequence[Progress]], None],
+    command: Sequence[str] = COMMAND,
+    poll_s: float = POLL_S,
+) -> list[Outcome]:
+    """Run jobs to the end, or to an interrupt; those with a record are not started.
+
+    A child that errors or crashes does not stop the others.
+
+    Args:
+        jobs: In the order in which they are started.
+        slots: Children at a time.
+        plugins: Plugin files that the children load too.
+        suite_sha256: Digest of the suite, for the records.
+        watch: Called at every poll with the progress of all jobs, in their order.
+        command: What a child is; a folder and options are added.
+        poll_s: Seconds between polls.
+
+    Returns:
+        One outcome per job, in the same order.
+    """
+    arguments = ["--suite-sha256", suite_sha256]
+    for file in plugins:
+        arguments += ["--plugin", str(file.absolute())]
+    gpus = _gpus() if any(job.request.execution.device == "cuda" for job in jobs) else []
+    children = [_Child(job) for job in jobs]
+    with _interrupts() as asked:
+        try:
+            while True:
+                for child in children:
+                    child.poll(len(asked))
+                running = [child for child in children if child.running]
+                if not asked:
+                    free = sorted(set(range(slots)) - {child.slot for child in running})
+                    waiting = [child for child in children if child.state == "waiting"]
+                    for child, slot in zip(waiting, free, strict=False):
+                        child.start([*command, str(child.job.directory), *arguments], slot, gpus)
+                watch([child.progress() for child in children])
+                if not any(child.running or (child.state == "waiting" and not asked) for child in children):
+                    return [child.outcome for child in children]
+                time.sleep(poll_s)
+        except BaseException:
+            # What is shown may fail (a closed terminal); the runs are still asked to keep what they have.
+            for child in children:
+                child.interrupt(1)
+            for child in children:
+                child.wait(asked)
+            raise
+
+
+class _Child:
+    """One job and, while it runs, its process."""
+
+    def __init__(self, job: Job) -> None:
+        self.job = job
+        self.slot = 0
+        self.outcome = read_outcome(job) or Outcome(job, "waiting")
+        self._follower = MetricsFollower(job)
+        self._process: subprocess.Popen[bytes] | None = None
+        self._pid: int | None = None
+        self._log_start = 0
+        self._signalled = 0
+        self._last = dataclasses.replace(inspect(job), state=self.outcome.state)
+
+    @property
+    def state(self) -> State:
+        return self.outcome.state
+
+    @property
+    def running(self) -> bool:
+        return self._process is not None
+
+    @property
+    def _log(self) -> Path:
+        return self.job.directory / "stderr.log"
+
+    def start(self, command: Sequence[str], slot: int, gpus: Sequence[str]) -> None:
+        """Start the process, on one GPU where there are several."""
+        self.slot = slot
+        environment = dict(os.environ)
+        if gpus and self.job.request.execution.device == "cuda":
+            environment["CUDA_VISIBLE_DEVICES"] = gpus[slot % len(gpus)]
+        try:
+            with storage_errors("write", self._log), self._log.open("ab") as log:
+                self._log_start = log.tell()
+            with self._log.open("ab") as log:
+                self._process = subprocess.Popen(
+                    command,
+                    stdin=subprocess.DEVNULL,
+                    stdout=log,
+                    stderr=log,
+                    env=environment,
+                    start_new_session=True,
+                )
+        except StorageError as error:
+            self._end(Outcome(self.job, "error", str(error)))
+        except OSError as error:
+            self._end(Outcome(self.job, "error", f"could not be started: {error.strerror or error}"))
+        else:
+            self._pid = self._process.pid
+            self.outcome = Outcome(self.job, "running")
+
+    def poll(self, asked: int) -> None:
+        """Pass interrupts on, take in what is new, and notice the end."""
+        if self._process is None:
+            return
+        self.interrupt(asked)
+        code = self._process.poll()
+        with contextlib.suppress(StorageError):
+            self._follower.read()
+        if code is not None:
+            self._process = None
+            self._end(self._ended(code))
+
+    def interrupt(self, asked: int) -> None:
+        """Signal the process once for each time that the user asked."""
+        if self._process is None or self._process.poll() is not None:
+            return
+        while self._signalled < asked:
+            self._signalled += 1
+            self.outcome = Outcome(self.job, "stopping")
+            with contextlib.suppress(ProcessLookupError):
+                if self._signalled < 3:
+                    self._process.send_signal(signal.SIGINT)
+                else:
+                    os.killpg(self._process.pid, signal.SIGKILL)
+
+    def wait(self, asked: Sequence[int]) -> None:
+        """Wait for the end, passing further interrupts on."""
+        while self._process is not None and self._process.poll() is None:
+            self.interrupt(max(1, len(asked)))
+            time.sleep(0.1)
+
+    def progress(self) -> Progress:
+        """What is known now."""
+        if self._process is not None:
+            self._last = self._follower.progress(self.outcome.state, self._pid)
+        return self._last
+
+    def _end(self, outcome: Outcome) -> None:
+        self.outcome = outcome
+        self._last = self._follower.progress(outcome.state, self._pid, outcome.message, outcome.score)
+
+    def _ended(self, code: int) -> Outcome:
+        """What an exit code means: see :mod:`fetchbench.run`."""
+        if recorded := read_outcome(self.job):
+            # It is written last: whatever happened to the process then took nothing away.
+            return recorded
+        if code in (INTERRUPTED, -signal.SIGINT) or (self._signalled and code != 2):
+            return Outcome(self.job, "stopped", "" if self._signalled else "it was told to stop from outside")
+        text = self._last_words()
+        if code == 0:
+            text = f"ended without a record; see {self._log}"
+        elif code < 0:
+            text = f"killed by {_signal_name(-code)}; {_ADVICE.get(-code, f'see {self._log}')}"
+        elif code != 2:
+            text = f"crashed with exit code {code}: {text or 'no message'}; see {self._log}"
+        return Outcome(self.job, "error", text or f"ended with exit code {code}; see {self._log}")
+
+    def _last_words(self) -> str:
+        """The last line of this attempt's log that begins with ``error:``, else the last line."""
+        try:
+            with self._log.open("rb") as log:
+                size = log.seek(0, os.SEEK_END)
+                log.seek(max(self._log_start, size - _LOG_BYTES))
+                lines = [line.strip() for line in log.read().decode(errors="replace").splitlines()]
+        except OSError:
+            return ""
+        errors = [line for line in lines if line.startswith("error:")]
+        last = (errors or [line for line in lines if line] or [""])[-1]
+        return "".join(c if c.isprintable() else " " for c in last.removeprefix("error:")).strip()
+
+
+_GO_ON = "run the same command to go on"
+_ADVICE: Mapping[int, str] = {
+    signal.SIGKILL: f"the system does that when memory runs out (try fewer --jobs); {_GO_ON}",
+    signal.SIGTERM: _GO_ON,
+}
+
+
+def _signal_name(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return f"signal {number}"
+
+
+@contextlib.contextmanager
+def _interrupts() -> Iterator[list[int]]:
+    """SIGINT and SIGTERM are collected, in the list that this yields, while the block runs.
+
+    A SIGINT that is ignored (the shell does so for background commands) stays ignored.
+    """
+    received: list[int] = []
+
+    def note(number: int, frame: FrameType | None) -> None:
+        received.append(number)
+
+    if threading.current_thread() is not threading.main_thread():
+        yield received
+        return
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    for number, handler in before.items():
+        if handler is not signal.SIG_IGN:
+            signal.signal(number, note)
+    try:
+        yield received
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _gpus() -> list[str]:
+    """The GPUs that may be used, as ``CUDA_VISIBLE_DEVICES`` names them."""
+    if named := os.environ.get("CUDA_VISIBLE_DEVICES"):
+        return [name.strip() for name in named.split(",") if name.strip()]
+    import torch  # here alone: only a run on CUDA pays for it, and has it already
+
+    return [str(index) for index in range(torch.cuda.device_count())]

@@ -1,0 +1,115 @@
+"""From a suite's name to the runs to execute: everything is checked before anything is started or written."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal, cast
+
+from fetchbench.errors import SuiteError
+from fetchbench.execution.jobs import Job, prepare
+from fetchbench.records.schema import Execution, RunRequest
+from fetchbench.suite import Suite, load_suite, requests, run_directory, select, with_plugins, write_index
+
+if TYPE_CHECKING:
+    from fetchbench.registry import Registry
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The runs of a suite, checked.
+
+    Attributes:
+        suite: With the methods that plugin files brought.
+        requests: Every run of the suite.
+        selected: Those to execute, in order.
+        execution: Device and threads of the runs that begin now.
+        plugins: The plugin files.
+    """
+
+    suite: Suite
+    requests: tuple[RunRequest, ...]
+    selected: tuple[RunRequest, ...]
+    execution: Execution
+    plugins: tuple[Path, ...] = ()
+
+
+def plan(
+    name: str,
+    runs: Path,
+    *,
+    plugins: Sequence[Path] = (),
+    methods: Sequence[str] = (),
+    tasks: Sequence[str] = (),
+    seeds: Sequence[int] = (),
+    device: str = "auto",
+    threads: int = 1,
+) -> Plan:
+    """Load a suite and its plugins, and check that each selected run without a record can be built and drawn here.
+
+    Writes nothing.
+
+    Args:
+        name: Of a suite, or a path that ends in ``.toml``.
+        runs: The runs folder.
+        plugins: Files whose components become methods of the suite.
+        methods: To execute; empty is all. So are ``tasks`` and ``seeds``.
+        device: ``auto``, ``cpu`` or ``cuda``.
+        threads: Per run.
+
+    Raises:
+        FetchbenchError: An unknown name, a broken suite or plugin, a method that cannot be built, no OpenGL, no such device.
+    """
+    suite = load_suite(name)
+    if not plugins:
+        # A mistyped name is told before torch is imported.
+        select(suite, methods=methods, tasks=tasks, seeds=seeds)
+
+    # A plugin that prints must not spoil what is printed as the result.
+    with contextlib.redirect_stdout(sys.stderr):
+        # Plugins import torch.
+        from fetchbench.run.plugins import load_plugins
+        from fetchbench.run.prepare import resolve_device
+
+        registry = load_plugins(plugins)
+        registry.raise_for(plugins)
+        suite = with_plugins(suite, registry, plugins)
+        resolved = cast(Literal["cpu", "cuda"], resolve_device(device))
+        execution = Execution(device=resolved, threads=threads)
+        every = requests(suite, registry, execution)
+        chosen = select(suite, methods=methods, tasks=tasks, seeds=seeds)
+        names = {method.name for method in chosen.methods}
+        selected = [r for r in every if r.method.name in names and r.task in chosen.tasks and r.seed in chosen.seeds]
+        check(suite.where, [r for r in selected if not (runs / run_directory(r) / "record.json").exists()], registry)
+    return Plan(suite, tuple(every), tuple(selected), execution, tuple(plugins))
+
+
+def check(where: str, unfinished: Sequence[RunRequest], registry: Registry) -> None:
+    """Check that each method builds, and that frames can be drawn where one needs them.
+
+    Raises:
+        SuiteError: With every method that does not build.
+        RenderingError: No usable OpenGL.
+    """
+    from fetchbench.environment.tracks import uses_frames
+    from fetchbench.run.prepare import preflight
+
+    if problems := preflight(unfinished, registry):
+        raise SuiteError(where, problems)
+    if any(uses_frames(request.method.track) for request in unfinished):
+        from fetchbench.environment import probe
+
+        probe()
+
+
+def begin(plan: Plan, runs: Path) -> list[Job]:
+    """Write the suite's index and make the folders of the selected runs.
+
+    Raises:
+        StorageError: They cannot be written.
+    """
+    write_index(runs, plan.suite, plan.requests)
+    return prepare(runs, plan.selected)

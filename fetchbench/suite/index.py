@@ -1,0 +1,110 @@
+"""``runs/<suite>.json``: every run of a suite and its folder, so that other commands find them without loading a plugin."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from fetchbench.errors import FetchbenchError, StorageError
+from fetchbench.records.schema import RunRequest
+from fetchbench.records.store import storage_errors, write_atomically
+from fetchbench.suite.finding import is_name
+from fetchbench.suite.model import Suite
+from fetchbench.suite.runs import protocol_key, run_directory
+
+
+class IndexedRun(BaseModel):
+    """One line of a suite's index: a run and its folder under the runs folder."""
+
+    model_config = ConfigDict(frozen=True, strict=True)
+
+    method: str
+    task: str
+    seed: int
+    directory: str
+    key: str = ""
+
+
+class SuiteIndex(BaseModel):
+    """``runs/<suite>.json``: every run of a suite, finished or not.
+
+    Attributes:
+        protocol: Digest of what all runs of the suite share.
+    """
+
+    model_config = ConfigDict(frozen=True, strict=True)
+
+    suite: str
+    protocol: str = ""
+    runs: list[IndexedRun]
+
+
+def write_index(runs: Path, suite: Suite, requests: Sequence[RunRequest]) -> None:
+    """Write a suite's index.
+
+    Runs that an earlier index lists, of methods that are not among the new ones, stay if they still belong into one table
+    with these: their method came in by ``--plugin``, and nobody wants to lose its row for not naming the file again.
+
+    Args:
+        runs: The runs folder.
+        suite: The whole suite, not a selection.
+        requests: Every run of it, not a selection.
+
+    Raises:
+        StorageError: The index cannot be written.
+    """
+    protocol = protocol_key(requests[0]) if requests else ""
+    lines = [
+        IndexedRun(method=r.method.name, task=r.task, seed=r.seed, directory=str(run_directory(r)), key=r.key) for r in requests
+    ]
+    named = {line.method for line in lines}
+    earlier = _earlier_index(runs, suite.name)
+    if earlier is not None and earlier.protocol == protocol:
+        lines += [
+            run for run in earlier.runs if run.method not in named and run.task in suite.tasks and run.seed in suite.seeds
+        ]
+    index = SuiteIndex(suite=suite.name, protocol=protocol, runs=lines)
+    write_atomically(runs / f"{suite.name}.json", index.model_dump_json(indent=1) + "\n")
+
+
+def read_index(runs: Path, suite: str) -> SuiteIndex | None:
+    """Read a suite's index; ``None`` where no run of it was ever asked for.
+
+    Args:
+        runs: The runs folder.
+        suite: The suite's name.
+
+    Raises:
+        FetchbenchError: No suite can have this name, or the file is not its index.
+        StorageError: The file cannot be read.
+    """
+    if not is_name(suite):
+        raise FetchbenchError(f"suite {suite!r}: not a name; `fetchbench suites` lists those there are")
+    path = runs / f"{suite}.json"
+    with storage_errors("read", path):
+        try:
+            text = path.read_bytes()
+        except FileNotFoundError:
+            return None
+    try:
+        index = SuiteIndex.model_validate_json(text)
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(str(part) for part in first["loc"])
+        problem = f"{place}: {first['msg']}" if place else first["msg"]
+        raise FetchbenchError(f"{path}: not a suite's index ({problem}); `fetchbench run {suite}` writes it again") from error
+    if index.suite != suite:
+        raise FetchbenchError(f"{path}: the index of suite {index.suite!r}, not of {suite!r}; rename or delete it")
+    return index
+
+
+def _earlier_index(runs: Path, suite: str) -> SuiteIndex | None:
+    """The index that is there; a damaged one is replaced, which is how it is mended."""
+    try:
+        return read_index(runs, suite)
+    except StorageError:
+        raise
+    except FetchbenchError:
+        return None

@@ -1,0 +1,96 @@
+"""What a suite is, once its file has been read."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from fetchbench.protocol import Budget, Evaluation, LearnerSettings, Scene, Track
+from fetchbench.records.schema import Component, Method
+from fetchbench.specs import PixelSpec
+
+COMPONENT_FIELDS = {
+    "encoder": "encoder",
+    "augmentation": "augmentation",
+    "auxiliary_loss": "auxiliary-loss",
+    "routing": "gradient-routing",
+    "goal_space": "goal-space",
+}
+"""The fields of a method that name a component -> the plugin kind."""
+
+
+VECTOR_GOALS = Component(name="vector")
+"""The goal space of a method that does not name one."""
+
+
+@dataclass(frozen=True)
+class Template:
+    """What a method that sees frames need not say, and what ``--plugin`` builds its methods on.
+
+    Attributes:
+        track: The suite's.
+        pixels: The suite's, with the template's own changes; ``None`` where the suite has none.
+        encoder: ``None`` where each method names its own; so with the other components.
+        views: K; it reaches only methods that have an augmentation.
+        target_views: M; likewise.
+        auxiliary_weight: It reaches only methods that have an auxiliary loss.
+        trunk: As in :class:`~fetchbench.records.schema.Method`.
+    """
+
+    track: Track
+    pixels: PixelSpec | None = None
+    encoder: Component | None = None
+    augmentation: Component | None = None
+    views: int = 1
+    target_views: int = 1
+    auxiliary_loss: Component | None = None
+    auxiliary_weight: float = 1.0
+    routing: Component | None = None
+    goal_space: Component = VECTOR_GOALS
+    trunk: int | None = None
+
+
+@dataclass(frozen=True)
+class Suite:
+    """A suite as its file declares it: nothing is resolved yet, and no plugin was loaded.
+
+    Attributes:
+        name: Stem of the file.
+        title: One line.
+        path: The file.
+        sha256: Digest of the file's bytes.
+        tasks: Task names.
+        track: The suite's own pixel track: what its methods see if they do not say, and what ``blind`` sees without frames.
+        seeds: In the order in which they are run.
+        scene: Camera, marker and lighting of all methods.
+        learner: The learner of all methods.
+        budget: What each run may spend.
+        evaluation: How each run is scored.
+        methods: The rows, in the file's order; those that :func:`fetchbench.suite.with_plugins` added come last.
+        template: The defaults of methods that see frames.
+    """
+
+    name: str
+    title: str
+    path: Path
+    sha256: str
+    tasks: tuple[str, ...]
+    track: Track
+    seeds: tuple[int, ...]
+    scene: Scene
+    learner: LearnerSettings
+    budget: Budget
+    evaluation: Evaluation
+    methods: tuple[Method, ...]
+    template: Template
+
+    @property
+    def where(self) -> str:
+        """The file as messages name it: relative to the current folder where it lies inside."""
+        return displayed(self.path)
+
+
+def displayed(path: Path) -> str:
+    """A path as messages name it: relative to the current folder where it lies inside."""
+    absolute, here = path.absolute(), Path.cwd()
+    return str(absolute.relative_to(here) if absolute.is_relative_to(here) else path)

@@ -1,0 +1,176 @@
+"""From a TOML file to a suite, with every problem at once."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, cast
+
+from fetchbench.errors import SuiteError
+from fetchbench.protocol import LEARNER_PRESETS, PIXEL_TRACKS, Budget, Evaluation, LearnerSettings, Scene, Track
+from fetchbench.records.schema import Method
+from fetchbench.records.store import storage_errors
+from fetchbench.suite.finding import find_suite, is_name
+from fetchbench.suite.methods import RUNNABLE_TRACKS, read_method, read_pixels, read_preset, read_template, read_track
+from fetchbench.suite.model import Suite, Template, displayed
+from fetchbench.suite.problems import Problems, join, json_only, shown
+
+TASK_NAMES = ("FetchReach-v4", "FetchPush-v4", "FetchSlide-v4", "FetchPickAndPlace-v4")
+"""The keys of ``fetchbench.environment.tasks.TASKS``, whose import costs numpy's."""
+
+FIELDS = (
+    "title",
+    "tasks",
+    "track",
+    "seeds",
+    "scene",
+    "pixels",
+    "learner",
+    "budget",
+    "evaluation",
+    "template",
+    "methods",
+)  # fmt: skip
+MOST_SEEDS = 1000
+
+
+def load_suite(name: str) -> Suite:
+    """Read a suite.
+
+    Args:
+        name: A suite's name, or a path that ends in ``.toml``.
+
+    Raises:
+        UnknownNameError: There is no such suite.
+        SuiteError: The file is wrong: every problem, each with its place.
+        FetchbenchError: Two different files have this name.
+    """
+    path = find_suite(name)
+    with storage_errors("read", path):
+        raw = path.read_bytes()
+    problems = Problems(displayed(path))
+    if not is_name(path.stem):
+        problems.add(
+            "file name", f"{path.stem!r} is no suite's name; use letters and digits, with '.', '_' or '-' between them"
+        )
+    document = json_only(problems, _parse(problems.where, raw))
+    suite = _read(problems, path, hashlib.sha256(raw).hexdigest(), document)
+    problems.raise_all()
+    return cast(Suite, suite)
+
+
+def _parse(where: str, raw: bytes) -> dict[str, Any]:
+    try:
+        return tomllib.loads(raw.decode())
+    except UnicodeDecodeError as error:
+        line = raw.count(b"\n", 0, error.start) + 1
+        raise SuiteError(where, [f"line {line}: not UTF-8; save the file as UTF-8 text"]) from error
+    except tomllib.TOMLDecodeError as error:
+        match = re.fullmatch(r"(.*) \(at (?:(line \d+, column \d+)|end of document)\)", str(error), re.DOTALL)
+        text, at = match.groups() if match else (str(error), None)
+        place = at or f"line {len(raw.splitlines())}"
+        raise SuiteError(where, [f"{place}: not TOML: {' '.join(text.split())}"]) from error
+
+
+def _read(problems: Problems, path: Path, sha256: str, document: Mapping[str, Any]) -> Suite | None:
+    problems.fields("", document, FIELDS)
+    title = _title(problems, document.get("title"))
+    tasks = _tasks(problems, document.get("tasks"))
+    track = _track(problems, document.get("track"))
+    seeds = _seeds(problems, document.get("seeds"))
+    scene = problems.validate("scene", Scene, problems.table("scene", document.get("scene", {})))
+    learner = _learner(problems, problems.table("learner", document.get("learner", {})))
+    budget = problems.validate("budget", Budget, problems.table("budget", document.get("budget", {})))
+    evaluation = problems.validate("evaluation", Evaluation, problems.table("evaluation", document.get("evaluation", {})))
+    template = Template(track)
+    if "pixels" in document:
+        pixels = read_pixels(problems, "pixels", problems.table("pixels", document["pixels"]), None)
+        template = Template(track, pixels)
+    template = read_template(problems, problems.table("template", document.get("template", {})), template)
+    methods = _methods(problems, document.get("methods", {}), template)
+    if scene is None or learner is None or budget is None or evaluation is None:
+        return None
+    parts = (tasks, track, seeds, scene, learner, budget, evaluation, methods, template)
+    return Suite(path.stem, title, path, sha256, *parts)
+
+
+def _title(problems: Problems, value: Any) -> str:
+    if value is None:
+        problems.add("title", "missing; one line that says what the suite is for")
+    elif not isinstance(value, str) or not value.strip() or not value.isprintable():
+        problems.add("title", f"must be one line of text, not {shown(value)}")
+    else:
+        return value.strip()
+    return ""
+
+
+def _tasks(problems: Problems, value: Any) -> tuple[str, ...]:
+    if value is None:
+        problems.add("tasks", f"missing; a list of {', '.join(TASK_NAMES)}")
+    elif not isinstance(value, list) or not value:
+        problems.add("tasks", f"must be a list of {', '.join(TASK_NAMES)}, not {shown(value)}")
+    else:
+        for number, task in enumerate(value):
+            if task not in TASK_NAMES:
+                problems.unknown(f"tasks[{number}]", "task", str(task), TASK_NAMES)
+            elif task in value[:number]:
+                problems.add(f"tasks[{number}]", f"{task!r} is there already")
+        return tuple(map(str, value))
+    return ()
+
+
+def _track(problems: Problems, value: Any) -> Track:
+    known = tuple(track for track in RUNNABLE_TRACKS if track in PIXEL_TRACKS)
+    if value in ("state", "blind"):
+        problems.add("track", f'must be one of {", ".join(known)}; single methods may set `track = "{value}"`')
+    return cast(Track, read_track(problems, "track", value, known) or known[0])
+
+
+def _seeds(problems: Problems, value: Any) -> tuple[int, ...]:
+    if value is None:
+        problems.add("seeds", "missing; a list of different integers, or how many: `seeds = 5` is 0 to 4")
+    elif isinstance(value, int) and not isinstance(value, bool):
+        if 1 <= value <= MOST_SEEDS:
+            return tuple(range(value))
+        problems.add(
+            "seeds", f"must be 1 to {MOST_SEEDS} where it says how many, not {value}; a single seed is `seeds = [{value}]`"
+        )
+    elif not isinstance(value, list) or not value:
+        problems.add("seeds", f"must be a list of different integers, or how many, not {shown(value)}")
+    else:
+        for number, seed in enumerate(value):
+            if not isinstance(seed, int) or isinstance(seed, bool) or not 0 <= seed < 2**32:
+                problems.add(f"seeds[{number}]", f"must be an integer from 0 to {2**32 - 1}, not {shown(seed)}")
+            elif seed in value[:number]:
+                problems.add(f"seeds[{number}]", f"{seed} is there already")
+        return tuple(value)
+    return ()
+
+
+def _learner(problems: Problems, table: Mapping[str, Any]) -> LearnerSettings | None:
+    table = problems.fields("learner", table, ("preset", *LearnerSettings.model_fields))
+    changes = {field: value for field, value in table.items() if field != "preset"}
+    preset: LearnerSettings | None = read_preset(problems, "learner", table, LEARNER_PRESETS)
+    base = {} if preset is None else preset.model_dump(mode="json")
+    return problems.validate("learner", LearnerSettings, base | changes)
+
+
+def _methods(problems: Problems, value: Any, template: Template) -> tuple[Method, ...]:
+    tables = problems.table("methods", value)
+    if not tables:
+        problems.add("methods", "missing; name at least one, as in [methods.nature]")
+    found: dict[str, str] = {}
+    methods = []
+    for name, table in tables.items():
+        place = join("methods", name)
+        method = read_method(problems, name, problems.table(place, table), template)
+        if method is None:
+            continue
+        twin = found.setdefault(method.model_dump_json(exclude={"name"}), name)
+        if twin != name:
+            problems.add(place, f"is {twin!r} under another name; remove one of them")
+        methods.append(method)
+    return tuple(methods)

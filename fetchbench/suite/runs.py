@@ -1,0 +1,115 @@
+"""From a suite to the runs that it asks for, and what makes two runs the same."""
+
+from __future__ import annotations
+
+import importlib.metadata
+from collections.abc import Iterator
+from pathlib import PurePosixPath
+from typing import TYPE_CHECKING, Any
+
+from fetchbench.errors import FetchbenchError
+from fetchbench.records.schema import Component, Execution, Method, RunRequest, sha256_of
+from fetchbench.suite.model import COMPONENT_FIELDS, Suite
+from fetchbench.suite.problems import Problems, join
+
+if TYPE_CHECKING:
+    from fetchbench.registry import Registry
+
+_EXECUTION = Execution()
+
+
+def requests(suite: Suite, registry: Registry, execution: Execution = _EXECUTION) -> list[RunRequest]:
+    """Every run of a suite, with its components resolved and its key.
+
+    Args:
+        execution: How the arithmetic is done; no part of a run's key.
+
+    Returns:
+        In order of seed, then method, then task, each in the suite's order: a first seed of everything comes first.
+
+    Raises:
+        SuiteError: Every component that does not exist, or does not take its options.
+    """
+    problems = Problems(suite.where)
+    methods = [_resolved(problems, suite, method, registry) for method in suite.methods]
+    problems.raise_all()
+    return list(_requests(suite, methods, execution))
+
+
+def _resolved(problems: Problems, suite: Suite, method: Method, registry: Registry) -> Method:
+    found: dict[str, Component] = {}
+    for field, kind in COMPONENT_FIELDS.items():
+        component: Component | None = getattr(method, field)
+        if component is None:
+            continue
+        try:
+            found[field] = registry.resolve(kind, component)
+        except FetchbenchError as error:
+            inherited = component == getattr(suite.template, field)
+            problems.add(join("template" if inherited else join("methods", method.name), field), str(error))
+    return method.model_copy(update=found)
+
+
+def _requests(suite: Suite, methods: list[Method], execution: Execution) -> Iterator[RunRequest]:
+    mujoco = importlib.metadata.version("mujoco")
+    for seed in suite.seeds:
+        for method in methods:
+            for task in suite.tasks:
+                request = RunRequest(
+                    suite=suite.name,
+                    task=task,
+                    seed=seed,
+                    scene=suite.scene,
+                    pixel_track=suite.track,
+                    learner=suite.learner,
+                    budget=suite.budget,
+                    evaluation=suite.evaluation,
+                    method=method,
+                    execution=execution,
+                    mujoco=mujoco,
+                )
+                yield request.model_copy(update={"key": run_key(request)})
+
+
+def run_key(request: RunRequest) -> str:
+    """A run's identity: equal keys are the same run, whatever suite asked for it and however its arithmetic is done.
+
+    It follows from the protocol, the method (its name, its components' options and source digests, but not where they were
+    installed from), task, seed, the versions of protocol and learner, and MuJoCo's minor version.
+    """
+    return sha256_of(_setting(request) | {"method": _method(request.method), "task": request.task, "seed": request.seed})
+
+
+def protocol_key(request: RunRequest) -> str:
+    """What all runs of one table have in common, as a digest."""
+    return sha256_of(_setting(request))
+
+
+def run_directory(request: RunRequest) -> PurePosixPath:
+    """A run's folder, relative to the runs folder: ``<task>/<method>/seed<k>-<first 12 of the key>``."""
+    key = request.key or run_key(request)
+    return PurePosixPath(request.task, request.method.name, f"seed{request.seed}-{key[:12]}")
+
+
+def _setting(request: RunRequest) -> dict[str, Any]:
+    return {
+        "protocol": request.protocol(),
+        "protocol_version": request.protocol_version,
+        "learner_version": request.learner_version,
+        "mujoco": ".".join(request.mujoco.split(".")[:2]),
+    }
+
+
+def _method(method: Method) -> dict[str, Any]:
+    components = {field: getattr(method, field) for field in COMPONENT_FIELDS}
+    others = method.model_dump(mode="json", exclude=set(COMPONENT_FIELDS))
+    return others | {field: component and _component(component) for field, component in components.items()}
+
+
+def _component(component: Component) -> dict[str, Any]:
+    return {
+        "name": component.name,
+        "options": component.options,
+        "source_sha256": component.source_sha256,
+        "wraps": _component(component.wraps) if component.wraps else None,
+    }

@@ -1,0 +1,52 @@
+"""Stands in for ``python -m fetchbench.run DIR``: does what ``DIR/mode`` says, in a fraction of a second."""
+
+import json
+import os
+import signal
+import sys
+import time
+from pathlib import Path
+
+directory = Path(sys.argv[1])
+mode = (directory / "mode").read_text()
+(directory / "argv.json").write_text(json.dumps(sys.argv[1:]))
+(directory / "gpu").write_text(os.environ.get("CUDA_VISIBLE_DEVICES", ""))
+asked = []
+
+
+def ask(number, frame):
+    if asked and mode == "stubborn":
+        os._exit(130)
+    asked.append(number)
+
+
+def log(kind, **values):
+    with (directory / "metrics.jsonl").open("a") as file:
+        file.write(json.dumps({"kind": kind, **values}) + "\n")
+
+
+signal.signal(signal.SIGINT, signal.SIG_IGN if mode == "deaf" else ask)
+log("start", attempt=1, resumed_at=0, pid=os.getpid())
+log("progress", steps=1000, updates=0, steps_per_s=100.0)
+log("evaluation", steps=1000, success=0.25)
+if mode == "error":
+    print("warming up")
+    print("error: the encoder is gone\nbye", file=sys.stderr)
+    sys.exit(2)
+if mode == "crash":
+    raise RuntimeError("no luck")
+if mode == "kill":
+    os.kill(os.getpid(), signal.SIGKILL)
+if mode == "stop":
+    sys.exit(130)
+if mode in ("wait", "stubborn", "deaf"):
+    while mode != "wait" or not asked:
+        time.sleep(0.02)
+    log("progress", steps=1050, updates=0, steps_per_s=100.0)
+    (directory / "checkpoint").mkdir(exist_ok=True)
+    (directory / "checkpoint" / "manifest.json").write_text("{}")
+    sys.exit(130)
+time.sleep(0.1)
+if mode == "done":
+    (directory / "finished.json").rename(directory / "record.json")
+    log("end", status="done", score=0.8)

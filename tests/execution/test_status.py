@@ -1,0 +1,153 @@
+"""The state of runs, as their folders show it."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+
+import pytest
+from leaderboard.factory import make_method, make_record
+
+from fetchbench.execution import Job, finished_records, inspect, prepare, statuses
+from fetchbench.records.schema import Method
+from fetchbench.records.store import record_text
+from fetchbench.suite import Suite, load_suite, read_index, run_key, write_index
+
+SUITE = """
+title = "Small"
+tasks = ["FetchReach-v4"]
+track = "pixels-only"
+seeds = [0, 1]
+[pixels]
+preset = "reach-cpu"
+[learner]
+preset = "reach-cpu"
+[budget]
+steps = {steps}
+[evaluation]
+every_steps = 500
+last = 2
+[template]
+routing = "critic"
+[methods.nature]
+encoder = "nature"
+"""
+
+
+@pytest.fixture
+def job(tmp_path):
+    (job,) = prepare(tmp_path, [make_record("nature").request])
+    return job
+
+
+def progress_line(steps: int) -> str:
+    return json.dumps({"kind": "progress", "steps": steps}) + "\n"
+
+
+def test_a_run_that_was_not_started(job):
+    assert (inspect(job).state, inspect(job).steps) == ("waiting", 0)
+
+
+def test_a_run_without_a_checkpoint_starts_again(job):
+    (job.directory / "metrics.jsonl").write_text(progress_line(150))
+    assert (inspect(job).state, inspect(job).steps) == ("waiting", 0)
+
+
+def test_a_stopped_run_goes_on_where_it_was(job):
+    (job.directory / "metrics.jsonl").write_text(progress_line(150))
+    (job.directory / "checkpoint").mkdir()
+    (job.directory / "checkpoint" / "manifest.json").write_text("{}")
+    assert (inspect(job).state, inspect(job).steps) == ("stopped", 150)
+
+
+def test_a_run_that_some_process_holds(job):
+    (job.directory / "metrics.jsonl").write_text(progress_line(150))
+    with (job.directory / "lock").open("a") as lock:
+        assert inspect(job).state == "waiting"
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        assert (inspect(job).state, inspect(job).steps) == ("running", 150)
+
+
+def test_a_finished_and_a_damaged_run(job):
+    record = make_record("nature")
+    (job.directory / "record.json").write_text(record_text(record))
+    assert (inspect(job).state, inspect(job).score) == ("done", 0.8)
+    (job.directory / "record.json").write_text(record_text(record).replace("0.8", "0.9"))
+    assert inspect(job).state == "error"
+    assert "does not match its sha256" in inspect(job).message
+
+
+# -- a suite's runs ---------------------------------------------------------------------------------------------------
+
+
+def write_suite(folder, steps: int = 2000) -> Suite:
+    path = folder / "small.toml"
+    path.write_text(SUITE.format(steps=steps))
+    return load_suite(str(path))
+
+
+def ask_for(runs, suite: Suite, *more: Method) -> list[Job]:
+    """Index and folders, as a run of the suite leaves them, without loading a plugin."""
+    made = []
+    for seed in suite.seeds:
+        for method in (*suite.methods, *more):
+            fields = {"scene": suite.scene, "learner": suite.learner, "budget": suite.budget, "evaluation": suite.evaluation}
+            request = make_record(method, seed=seed, suite=suite.name, request=fields).request
+            made.append(request.model_copy(update={"key": run_key(request)}))
+    write_index(runs, suite, made)
+    return prepare(runs, made)
+
+
+def finish(job: Job) -> None:
+    request = job.request
+    record = make_record(request.method, seed=request.seed).model_copy(update={"request": request})
+    (job.directory / "record.json").write_text(record_text(record))
+
+
+def test_a_suite_that_was_never_run(tmp_path):
+    found = statuses(tmp_path / "runs", write_suite(tmp_path), None)
+    assert [(run.method, run.seed, run.state, run.directory) for run in found] == [
+        ("nature", 0, "waiting", None),
+        ("nature", 1, "waiting", None),
+    ]
+
+
+def test_a_suites_runs_and_those_of_plugin_methods(tmp_path):
+    suite, runs = write_suite(tmp_path), tmp_path / "runs"
+    jobs = ask_for(runs, suite, make_method("four-conv"))
+    finish(jobs[0])
+    finish(jobs[1])
+    index = read_index(runs, "small")
+    found = statuses(runs, suite, index)
+    assert [(run.method, run.seed, run.state, run.score) for run in found] == [
+        ("nature", 0, "done", 0.8),
+        ("nature", 1, "waiting", None),
+        ("four-conv", 0, "done", 0.8),
+        ("four-conv", 1, "waiting", None),
+    ]
+    records, problems = finished_records(runs, index)
+    assert [record.request.method.name for record in records] == ["nature", "four-conv"]
+    assert problems == []
+
+
+def test_a_record_that_cannot_be_read_is_left_out_and_named(tmp_path):
+    suite, runs = write_suite(tmp_path), tmp_path / "runs"
+    jobs = ask_for(runs, suite)
+    finish(jobs[0])
+    (jobs[1].directory / "record.json").write_text("{")
+    records, problems = finished_records(runs, read_index(runs, "small"))
+    assert [record.request.seed for record in records] == [0]
+    assert len(problems) == 1
+    assert str(jobs[1].directory / "record.json") in problems[0]
+
+
+def test_runs_of_a_suite_that_was_changed_do_not_count(tmp_path):
+    suite, runs = write_suite(tmp_path), tmp_path / "runs"
+    for job in ask_for(runs, suite):
+        finish(job)
+    index = read_index(runs, "small")
+    assert {run.state for run in statuses(runs, suite, index)} == {"done"}
+    longer = write_suite(tmp_path, steps=3000)
+    assert {(run.state, run.message) for run in statuses(runs, longer, index)} == {
+        ("waiting", "the suite has changed since it was run")
+    }

@@ -1,0 +1,142 @@
+"""Killed, interrupted, damaged: the same command continues, and the result is that of an undisturbed run."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from fetchbench.records.store import record_text, write_atomically
+
+from .conftest import RunFolder, make_request
+
+
+@pytest.fixture(scope="module")
+def undisturbed(registry, tmp_path_factory) -> RunFolder:
+    """A run of 400 steps from pixels that nothing disturbs."""
+    run = RunFolder(tmp_path_factory.mktemp("undisturbed"), make_request(registry))
+    run.finish()
+    return run
+
+
+@pytest.fixture
+def disturbed(registry, run_folder) -> RunFolder:
+    return run_folder(make_request(registry))
+
+
+def assert_same_result(run: RunFolder, other: RunFolder) -> None:
+    assert run.record.result.model_dump_json() == other.record.result.model_dump_json()
+    assert run.record.result.sha256 == run.record.result.digest()
+
+
+def test_a_finished_run(undisturbed):
+    record = undisturbed.record
+    assert record.result.status == "done"
+    assert (record.result.steps, record.result.episodes, record.result.updates) == (400, 8, 150)
+    assert [point.steps for point in record.result.evaluations] == [200, 400]
+    assert record.result.parameters.keys() == {"encoder", "actor", "critic"}
+    assert record.cost.attempts == 1
+    assert record.cost.core_s > 1
+    assert record.cost.peak_memory_mb > 200
+    assert record.provenance.renderer["backend"] in ("egl", "osmesa")
+    assert record.provenance.packages["mujoco"].startswith("3.")
+    # What only resuming needs is gone, the final weights stay.
+    assert [path.name for path in sorted((undisturbed.folder / "checkpoint").iterdir())] == [
+        "manifest.json",
+        "state-00000008.pt",
+    ]
+
+
+def test_running_a_finished_run_again_does_nothing(undisturbed):
+    before = (undisturbed.folder / "metrics.jsonl").read_bytes()
+    undisturbed.finish()
+    assert (undisturbed.folder / "metrics.jsonl").read_bytes() == before
+
+
+def test_kill_9_at_and_between_checkpoints(undisturbed, disturbed):
+    folder = disturbed.folder / "checkpoint"
+    moments = [
+        disturbed.has_checkpoint,
+        lambda: any(folder.glob(".*.tmp")) or len(disturbed.lines("evaluation")) > 0,  # while one is written
+    ]
+    for moment in moments:
+        assert disturbed.stop_when(moment, signal.SIGKILL) == -signal.SIGKILL
+    disturbed.finish()
+    assert_same_result(disturbed, undisturbed)
+    assert disturbed.record.cost.attempts == 3
+    evaluations = [line["steps"] for line in disturbed.lines("evaluation")]
+    assert evaluations == [200, 400]  # metrics written after the last checkpoint were cut
+
+
+def test_an_interrupt_leaves_a_checkpoint_at_the_next_episode_end(undisturbed, disturbed):
+    assert disturbed.stop_when(lambda: bool(disturbed.lines("progress")), signal.SIGINT) == 130
+    assert disturbed.has_checkpoint()
+    assert not (disturbed.folder / "record.json").exists()
+    disturbed.finish()
+    assert disturbed.lines("start")[-1]["resumed_at"] > 0
+    assert_same_result(disturbed, undisturbed)
+
+
+def test_a_damaged_checkpoint_starts_the_run_again_and_says_so(undisturbed, disturbed):
+    disturbed.stop_when(lambda: len(disturbed.lines("evaluation")) > 0 and disturbed.has_checkpoint(), signal.SIGTERM)
+    segment = next((disturbed.folder / "checkpoint").glob("replay-*.pt"))
+    data = bytearray(segment.read_bytes())
+    data[len(data) // 2] ^= 1
+    segment.write_bytes(data)
+    disturbed.finish()
+    notice = disturbed.lines("notice")[0]["text"]
+    assert "the run starts again" in notice
+    assert "its checksum does not match" in notice
+    assert_same_result(disturbed, undisturbed)
+
+
+def test_a_full_disk_is_one_clear_line_and_costs_nothing(undisturbed, disturbed):
+    disturbed.stop_when(disturbed.has_checkpoint, signal.SIGTERM)
+    metrics = disturbed.folder / "metrics.jsonl"
+    kept = metrics.read_bytes()
+    metrics.unlink()
+    metrics.symlink_to("/dev/full")
+    error = disturbed.finish(code=2)
+    assert error.count("\n") == 1
+    assert "metrics.jsonl: No space left on device; free some space and run the same command again" in error
+    metrics.unlink()
+    metrics.write_bytes(kept)
+    disturbed.finish()
+    assert_same_result(disturbed, undisturbed)
+
+
+def test_two_processes_never_run_the_same_run(registry, run_folder, monkeypatch):
+    run = run_folder(make_request(registry, None))
+    first = run.start()
+    while not run.lines("start"):
+        assert first.poll() is None
+    holder = subprocess.run(
+        [*run.command[:1], "-c", "import fetchbench.run.__main__ as m; m.LOCK_WAIT_S = 0.1; m.main()", *run.command[3:]],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    first.communicate(timeout=120)
+    assert first.returncode == 0
+    if holder.returncode == 0:  # it came too late and found the record
+        assert len(run.lines("start")) == 1
+    else:
+        assert holder.returncode == 2
+        assert "another process is running this" in holder.stderr
+    assert run.record.cost.attempts == 1
+
+
+def test_a_record_is_not_believed_when_it_was_edited(undisturbed, tmp_path):
+    from fetchbench.errors import RecordError
+    from fetchbench.records.store import read_record
+
+    edited = json.loads(record_text(undisturbed.record))
+    edited["result"]["score"] = 1.0
+    path = Path(tmp_path / "record.json")
+    write_atomically(path, json.dumps(edited))
+    with pytest.raises(RecordError, match="damaged or edited"):
+        read_record(path)

@@ -1,0 +1,174 @@
+"""The runs that a suite asks for, and what makes two of them the same."""
+
+from __future__ import annotations
+
+import importlib.metadata
+from pathlib import PurePosixPath
+from typing import Any
+
+import pytest
+
+from fetchbench.errors import SuiteError
+from fetchbench.records.schema import Component, Execution, RunRequest
+from fetchbench.specs import PixelSpec
+from fetchbench.suite import load_suite, requests, run_directory, run_key
+
+HEAD = 'title = "A test"\ntasks = ["FetchReach-v4", "FetchPush-v4"]\ntrack = "pixels-only"\nseeds = [1, 0]'
+METHODS = '[methods.nature]\nencoder = { name = "nature", dim = 32 }\n[methods.blind]\ntrack = "blind"'
+
+
+@pytest.fixture
+def request_(load, registry) -> RunRequest:
+    """One run with an encoder that wraps another (no registry has it)."""
+    found = requests(load(), registry)[0]
+    assert found.method.encoder
+    inner = found.method.encoder
+    method = found.method.model_copy(update={"encoder": inner.model_copy(update={"name": "outer", "wraps": inner})})
+    return found.model_copy(update={"method": method})
+
+
+def test_the_order_of_runs(load, registry):
+    found = requests(load(head=HEAD, methods=METHODS), registry)
+    assert [(r.seed, r.method.name, r.task) for r in found] == [
+        (1, "nature", "FetchReach-v4"),
+        (1, "nature", "FetchPush-v4"),
+        (1, "blind", "FetchReach-v4"),
+        (1, "blind", "FetchPush-v4"),
+        (0, "nature", "FetchReach-v4"),
+        (0, "nature", "FetchPush-v4"),
+        (0, "blind", "FetchReach-v4"),
+        (0, "blind", "FetchPush-v4"),
+    ]
+
+
+def test_what_a_request_holds(load, registry):
+    suite = load(methods=METHODS)
+    execution = Execution(threads=2)
+    found, blind = requests(suite, registry, execution)
+    assert (found.suite, found.pixel_track, found.scene) == ("mine", "pixels-only", suite.scene)
+    assert (found.learner, found.budget, found.evaluation) == (suite.learner, suite.budget, suite.evaluation)
+    assert found.execution == execution
+    assert found.mujoco == importlib.metadata.version("mujoco")
+    provider = registry.get("encoder", "nature").provider
+    assert found.method.encoder == Component(
+        name="nature",
+        options={"dim": 32},
+        provider=provider.name,
+        version=provider.version,
+        source_sha256=provider.source_sha256,
+    )
+    assert found.method.goal_space.provider == "fetchbench"
+    assert (blind.method.encoder, blind.method.routing, blind.method.pixels) == (None, None, None)
+    assert found.key == run_key(found) == run_key(RunRequest.model_validate_json(found.model_dump_json()))
+    assert requests(suite, registry)[0].execution == Execution()
+
+
+def test_every_component_that_does_not_resolve_is_reported_where_it_is_written(load, registry):
+    suite = load(
+        template='encoder = "manipulaton"\nrouting = "critic"',
+        methods="""
+            [methods.a]
+            [methods.b]
+            trunk = 3
+            [methods.c]
+            encoder = { name = "nature", dims = 3 }
+            routing = "critical"
+            [methods.d]
+            encoder = "nature(manipulation)"
+            augmentation = "crop"
+            [methods.e]
+            track = "blind"
+            goal_space = { name = "vector", scale = 2 }
+        """,
+    )
+    with pytest.raises(SuiteError) as caught:
+        requests(suite, registry)
+    assert caught.value.where == "suites/mine.toml"
+    found = [problem.split(": ", 1) for problem in caught.value.problems]
+    expected = [
+        ("template.encoder", "unknown encoder 'manipulaton'; did you mean 'manipulation'?"),
+        ("methods.c.encoder", "encoder 'nature': got an unexpected keyword argument 'dims'; its options: dim"),
+        ("methods.c.routing", "unknown gradient routing 'critical'; did you mean 'critic'?"),
+        ("methods.d.encoder", "encoder 'nature' does not wrap another encoder"),
+        ("methods.d.augmentation", "unknown augmentation 'crop'"),
+        ("methods.e.goal_space", "goal space 'vector': got an unexpected keyword argument 'scale'"),
+    ]
+    assert [place for place, _ in found] == [place for place, _ in expected]
+    for (_, text), (_, start) in zip(found, expected, strict=True):
+        assert text.startswith(start)
+
+
+def change(request: RunRequest, block: str, **fields: Any) -> RunRequest:
+    return request.model_copy(update={block: getattr(request, block).model_copy(update=fields)})
+
+
+def change_encoder(request: RunRequest, inner: bool = False, **fields: Any) -> RunRequest:
+    encoder = request.method.encoder
+    assert encoder
+    assert encoder.wraps
+    new = {"wraps": encoder.wraps.model_copy(update=fields)} if inner else fields
+    return change(request, "method", encoder=encoder.model_copy(update=new))
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        lambda r: r.model_copy(update={"suite": "another"}),
+        lambda r: r.model_copy(update={"key": "another"}),
+        lambda r: r.model_copy(update={"mujoco": ".".join([*r.mujoco.split(".")[:2], "99"])}),
+        lambda r: r.model_copy(update={"execution": Execution(device="cuda", threads=8)}),
+        lambda r: change_encoder(r, provider="somebody", version="9"),
+        lambda r: change_encoder(r, inner=True, provider="somebody", version="9"),
+    ],
+)
+def test_what_does_not_change_a_runs_key(request_, changed):
+    other = changed(request_)
+    assert other != request_
+    assert run_key(other) == run_key(request_)
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        lambda r: r.model_copy(update={"task": "FetchPush-v4"}),
+        lambda r: r.model_copy(update={"seed": 1}),
+        lambda r: r.model_copy(update={"protocol_version": 99}),
+        lambda r: r.model_copy(update={"learner_version": 99}),
+        lambda r: r.model_copy(update={"pixel_track": "pixels"}),
+        lambda r: r.model_copy(update={"mujoco": "2.9.0"}),
+        lambda r: change(r, "scene", marker="shown"),
+        lambda r: change(r, "learner", batch_size=64),
+        lambda r: change(r, "budget", steps=2000),
+        lambda r: change(r, "evaluation", episodes=49),
+        lambda r: change(r, "method", name="another"),
+        lambda r: change(r, "method", track="pixels"),
+        lambda r: change(r, "method", pixels=PixelSpec(size=32)),
+        lambda r: change(r, "method", trunk=0),
+        lambda r: change(r, "method", views=2),
+        lambda r: change(r, "method", routing=r.method.routing.model_copy(update={"name": "joint"})),
+        lambda r: change(r, "method", augmentation=Component(name="crop")),
+        lambda r: change_encoder(r, options={"dim": 1}),
+        lambda r: change_encoder(r, source_sha256="0" * 64),
+        lambda r: change_encoder(r, inner=True, options={"dim": 1}),
+        lambda r: change_encoder(r, inner=True, source_sha256="0" * 64),
+        lambda r: change_encoder(r, wraps=None),
+    ],
+)
+def test_what_changes_a_runs_key(request_, changed):
+    assert run_key(changed(request_)) != run_key(request_)
+
+
+def test_no_two_runs_of_a_suite_share_a_key(load, registry):
+    keys = [r.key for r in requests(load(head=HEAD, methods=METHODS), registry)]
+    assert len(set(keys)) == len(keys) == 8
+
+
+def test_suites_that_contain_the_same_run_share_its_folder(load, write, registry):
+    [mine] = requests(load(), registry)
+    write("other", head=HEAD, methods='[methods.extra]\n[methods.nature]\nencoder = "nature"')
+    others = requests(load_suite("other"), registry)
+    assert len(others) == 8
+    assert {r.suite for r in others} == {"other"}
+    [shared] = [r for r in others if r.key == mine.key]
+    assert run_directory(shared) == run_directory(mine)
+    assert run_directory(mine) == PurePosixPath("FetchReach-v4", "nature", f"seed0-{mine.key[:12]}")
