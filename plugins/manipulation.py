@@ -4,6 +4,8 @@ The layers follow the manipulation CNN of robotics_series (github.com/VladPrytul
 Yarats et al. 2021 (arXiv:1910.01741). Changed: pixels are centred.
 """
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor, nn
 
@@ -11,14 +13,14 @@ from fetchbench import EncoderSpec, FrameShape, hookimpl
 
 
 class Manipulation(nn.Module):
-    """3x3 convolutions with strides 2, 1, 1, 2 and padding 1, then Linear-LayerNorm-tanh."""
+    """3x3 convolutions with padding 1, as many as there are strides, then Linear-LayerNorm-tanh."""
 
-    def __init__(self, shape: FrameShape, dim: int = 50, filters: int = 32) -> None:
+    def __init__(self, shape: FrameShape, dim: int = 50, filters: int = 32, strides: Sequence[int] = (2, 1, 1, 2)) -> None:
         super().__init__()
         frames, channels, height, width = shape
         layers: list[nn.Module] = []
         inputs = frames * channels
-        for stride in (2, 1, 1, 2):
+        for stride in strides:
             layers += [nn.Conv2d(inputs, filters, 3, stride=stride, padding=1), nn.ReLU()]
             inputs = filters
         self.convolutions = nn.Sequential(*layers, nn.Flatten())

@@ -6,6 +6,7 @@ attention of an untrained channel already depends on the scene. ``flat``: PyTorc
 move when the scene does. Nothing normalises the coordinates: their absolute value is what the head is for.
 """
 
+from collections.abc import Sequence
 from typing import Literal
 
 import torch
@@ -34,12 +35,13 @@ class SpatialSoftmax(nn.Module):
 
 
 class SpatialSoftmaxEncoder(nn.Module):
-    """The manipulation CNN (3x3, strides 2, 1, 1, 2, padding 1), then a spatial softmax."""
+    """3x3 convolutions with padding 1, as many as there are strides, then a spatial softmax."""
 
     def __init__(
         self,
         shape: FrameShape,
         filters: int = 32,
+        strides: Sequence[int] = (2, 1, 1, 2),
         temperature: float | None = None,
         initialisation: Literal["alive", "flat"] = "alive",
     ) -> None:
@@ -54,7 +56,7 @@ class SpatialSoftmaxEncoder(nn.Module):
         frames, channels, _, _ = shape
         layers: list[nn.Module] = []
         inputs = frames * channels
-        for stride in (2, 1, 1, 2):
+        for stride in strides:
             layers += [nn.Conv2d(inputs, filters, 3, stride=stride, padding=1), nn.ReLU()]
             inputs = filters
         self.convolutions = nn.Sequential(*layers)
@@ -67,7 +69,7 @@ class SpatialSoftmaxEncoder(nn.Module):
                     nn.init.zeros_(layer.bias)
 
     def feature_map(self, frames: Tensor) -> Tensor:
-        """``uint8 (B, F, 3, H, W)`` -> ``(B, filters, H / 4, W / 4)``, before the softmax."""
+        """``uint8 (B, F, 3, H, W)`` -> ``(B, filters, H / 4, W / 4)`` with the default strides, before the softmax."""
         return self.convolutions(frames.flatten(1, 2).float() / 255 - self.offset)
 
     def forward(self, frames: Tensor) -> Tensor:

@@ -114,7 +114,12 @@ def test_two_processes_never_run_the_same_run(registry, run_folder, monkeypatch)
     while not run.lines("start"):
         assert first.poll() is None
     holder = subprocess.run(
-        [*run.command[:1], "-c", "import fetchbench.run.__main__ as m; m.LOCK_WAIT_S = 0.1; m.main()", *run.command[3:]],
+        [
+            *run.command[:1],
+            "-c",
+            "import fetchbench.run.process as p, fetchbench.run.__main__ as m; p.LOCK_WAIT_S = 0.1; m.main()",
+            *run.command[3:],
+        ],
         capture_output=True,
         text=True,
         timeout=120,

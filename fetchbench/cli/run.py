@@ -1,0 +1,135 @@
+"""``fetchbench run``."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from fetchbench.cli import text
+
+if TYPE_CHECKING:
+    from fetchbench.execution import Job, Outcome, Plan
+
+RUNS = Path("runs")
+INTERRUPTED = 130
+
+
+@click.command(short_help="Run what is missing of a suite; run it again to resume.")
+@click.argument("suite")
+@click.option(
+    "--plugin",
+    "plugins",
+    multiple=True,
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Load this plugin file; its components become methods of the suite.",
+)
+@click.option("--method", "methods", multiple=True, metavar="NAME", help="Run this method alone (may be repeated).")
+@click.option("--task", "tasks", multiple=True, metavar="NAME", help="Run this task alone (may be repeated).")
+@click.option(
+    "--seed", "seeds", multiple=True, type=click.IntRange(min=0), metavar="N", help="Run this seed alone (may be repeated)."
+)
+@click.option("--jobs", type=click.IntRange(min=1), metavar="N", help="Runs at a time; as many as cores or GPUs allow.")
+@click.option(
+    "--device",
+    type=click.Choice(["auto", "cpu", "cuda"]),
+    default="auto",
+    show_default=True,
+    help="Where networks train; auto is CUDA where there is one.",
+)
+@click.option("--threads", type=click.IntRange(1, 256), default=1, metavar="N", help="Threads per run; 1 by default.")
+@click.pass_context
+def run(
+    context: click.Context,
+    suite: str,
+    plugins: tuple[Path, ...],
+    methods: tuple[str, ...],
+    tasks: tuple[str, ...],
+    seeds: tuple[int, ...],
+    jobs: int | None,
+    device: str,
+    threads: int,
+) -> None:
+    """Run what is missing of SUITE, a name or a .toml file, then print its board.
+
+    Run it again to resume: finished runs are skipped, stopped ones go on from their checkpoint.
+    """
+    from fetchbench.cli.progress import display
+    from fetchbench.execution import begin, default_slots, execute, plan
+
+    planned = plan(
+        suite,
+        RUNS,
+        plugins=plugins,
+        methods=methods,
+        tasks=tasks,
+        seeds=seeds,
+        device=device,
+        threads=threads,
+    )
+    prepared = begin(planned, RUNS)
+    slots = jobs or default_slots(planned.execution.device, threads)
+    _print_start(planned, prepared, slots)
+    with display() as watch:
+        outcomes = execute(prepared, slots=slots, plugins=plugins, suite_sha256=planned.suite.sha256, watch=watch)
+    _print_board(planned)
+    _print_end(planned, outcomes)
+    context.exit(exit_code(outcomes))
+
+
+def exit_code(outcomes: Sequence[Outcome]) -> int:
+    """0 if every run has a record, 130 if one was interrupted or kept from starting, else 2."""
+    if all(outcome.recorded for outcome in outcomes):
+        return 0
+    return INTERRUPTED if any(outcome.state in ("stopped", "waiting") for outcome in outcomes) else 2
+
+
+def _say(line: str) -> None:
+    click.echo(text.visible(line), err=True)
+
+
+def _print_start(planned: Plan, jobs: Sequence[Job], slots: int) -> None:
+    from fetchbench.execution import inspect
+
+    states = Counter(inspect(job).state for job in jobs)
+    words = {"stopped": "to resume", "waiting": "to start", "running": "running in another process", "error": "damaged"}
+    counts: Counter[str] = Counter()
+    for state, number in states.items():
+        counts[words.get(state, "done")] += number
+    order = ["done", "damaged", "to resume", "running in another process", "to start"]
+    found = ", ".join(f"{counts[word]} {word}" for word in order if counts[word])
+    unfinished = len(jobs) - counts["done"] - counts["damaged"]
+    _say(f"{planned.suite.name}: {found}" + (f"; {min(slots, unfinished)} at a time" if unfinished > 1 else ""))
+    others = [job for job in jobs if job.request.execution != planned.execution and inspect(job).state == "stopped"]
+    if others:
+        _say(f"{len(others)} of them keep the device and threads that they began with")
+
+
+def _print_board(planned: Plan) -> None:
+    from fetchbench.cli.console import console
+    from fetchbench.execution import finished_records
+    from fetchbench.leaderboard import console_table, rows
+    from fetchbench.suite import read_index
+
+    index = read_index(RUNS, planned.suite.name)
+    if index is None:
+        return
+    records, problems = finished_records(RUNS, index)
+    for problem in problems:
+        _say(f"left out: {problem}")
+    if records:
+        console().print(console_table(rows(records)))
+
+
+def _print_end(planned: Plan, outcomes: Sequence[Outcome]) -> None:
+    for outcome in outcomes:
+        if outcome.state not in ("done", "waiting"):
+            _say(f"{outcome.state}: {outcome.job.label}" + (f": {outcome.message}" if outcome.message else ""))
+    if missing := sum(not outcome.recorded for outcome in outcomes):
+        _say(f"{missing} of {len(outcomes)} runs are not finished; the same command goes on with them")
+    else:
+        _say(f"next: `fetchbench publish {planned.suite.name}` puts these results on the leaderboard")

@@ -1,0 +1,143 @@
+"""From a run's folder to its record."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import torch
+from pydantic import ValidationError
+
+from fetchbench.environment.tasks import get_task
+from fetchbench.environment.vector import VectorEnvironment
+from fetchbench.errors import RecordError, RunFailedError, StorageError
+from fetchbench.records.schema import Record, RunRequest, Status
+from fetchbench.records.store import append_line, read_lines, record_text, storage_errors, write_atomically
+from fetchbench.run.plugins import load_plugins
+from fetchbench.run.prepare import build_request
+from fetchbench.run.provenance import provenance
+from fetchbench.run.trainer import Trainer
+
+LOCK_WAIT_S = 60.0
+
+
+def run(
+    directory: Path,
+    plugins: Sequence[Path] = (),
+    suite_sha256: str = "",
+    interrupted: Callable[[], bool] = lambda: False,
+) -> bool:
+    """Run to the end, or to an interrupt.
+
+    Args:
+        directory: Holds ``request.json``, and all that the run leaves.
+        plugins: Plugin files to load besides those that are found.
+        suite_sha256: Digest of the suite, for the record's provenance.
+        interrupted: Asked at every episode end.
+
+    Returns:
+        Whether there is a record now.
+
+    Raises:
+        FetchbenchError: The request cannot be run here.
+    """
+    if (directory / "record.json").exists():
+        return True
+    request = read_request(directory)
+    configure(request)
+    registry = load_plugins(plugins)
+    registry.raise_for(plugins)
+    built = build_request(request, registry)
+    attempt = begin_attempt(directory)
+    task, n = get_task(request.task), request.learner.environments
+    # How many there are changes nothing but the time; on a GPU machine the cores have nothing else to do.
+    cores = len(os.sched_getaffinity(0)) if request.execution.device == "cuda" else request.execution.threads
+    with VectorEnvironment(task, request.scene, built.rendered, n, workers=min(n, cores)) as environment:
+        trainer = Trainer(request, built, environment, directory)
+        resumed = trainer.resume()
+        trainer.log("start", attempt=attempt, resumed_at=trainer.steps if resumed else 0, pid=os.getpid())
+        status: Status = "done"
+        reason = ""
+        try:
+            if not trainer.train(interrupted):
+                return False
+        except RunFailedError as error:
+            status, reason = ("diverged" if error.status == "diverged" else "failed"), str(error)
+        renderer = dict(environment.report)
+    record = Record(
+        request=request,
+        result=trainer.result(status, reason),
+        provenance=provenance(trainer.learner.device, renderer, suite_sha256),
+        cost=trainer.cost(attempt),
+    )
+    write_atomically(directory / "record.json", record_text(record))
+    trainer.log("end", status=status, score=record.result.score)
+    trainer.checkpoint.drop_replay()
+    return True
+
+
+@contextmanager
+def locked(directory: Path) -> Iterator[None]:
+    """Hold the run's lock, which the kernel drops when its owner dies.
+
+    Raises:
+        StorageError: Another process is running it.
+    """
+    with storage_errors("open", directory / "lock"):
+        file = (directory / "lock").open("a")
+    deadline = time.monotonic() + LOCK_WAIT_S
+    with file:
+        while True:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                # The owner may be the orphan of a killed command, which leaves at its next episode end.
+                if time.monotonic() > deadline:
+                    raise StorageError(
+                        f"{directory}: another process is running this; wait for it, or stop it, and try again"
+                    ) from None
+                time.sleep(0.5)
+        yield
+
+
+def read_request(directory: Path) -> RunRequest:
+    """Read ``request.json``.
+
+    Raises:
+        RecordError: It is missing or damaged.
+    """
+    path = directory / "request.json"
+    try:
+        return RunRequest.model_validate_json(path.read_bytes())
+    except OSError as error:
+        raise RecordError(f"{path}: {error.strerror}; a run's directory is made by `fetchbench run SUITE`") from error
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(map(str, first["loc"]))
+        raise RecordError(
+            f"{path}: not a valid request ({place}: {first['msg']}); delete the folder and run the suite"
+        ) from error
+
+
+def configure(request: RunRequest) -> None:
+    """Set what the request fixes about the arithmetic, for the whole process."""
+    torch.set_num_threads(request.execution.threads)
+    if request.execution.device == "cpu":
+        torch.use_deterministic_algorithms(True)
+        # Numbers below 1e-38 change nothing but the time that arithmetic on them takes.
+        torch.set_flush_denormal(True)
+    # Plugins that draw from the global generator at least start from the same state.
+    torch.manual_seed(request.seed)
+
+
+def begin_attempt(directory: Path) -> int:
+    """Count this attempt: 1 for the first."""
+    path = directory / "attempts.jsonl"
+    attempt = len(read_lines(path)) + 1
+    append_line(path, {"attempt": attempt, "pid": os.getpid(), "time": round(time.time(), 1)})
+    return attempt
