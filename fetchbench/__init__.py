@@ -1,7 +1,7 @@
 """fetchbench: which visual representation makes sparse-reward manipulation learnable from pixels, and why?
 
-The names below are what plugin authors need; each is imported when it is first asked for, so that ``import fetchbench`` costs
-nothing and pulls in neither torch nor MuJoCo.
+The names below are what plugin authors need, and :func:`load_policy`. Each is imported when it is first asked for, so that
+``import fetchbench`` costs nothing and pulls in neither torch nor MuJoCo.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from fetchbench._version import __version__
 if TYPE_CHECKING:
     from fetchbench.errors import FetchbenchError, PluginError
     from fetchbench.registry import hookimpl
+    from fetchbench.run.policy import load_policy
     from fetchbench.specs import (
         Augmentation,
         AugmentationSpec,
@@ -50,9 +51,10 @@ __all__ = [
     "WeightsSpec",
     "__version__",
     "hookimpl",
+    "load_policy",
 ]
 
-_HOMES = {"FetchbenchError": "errors", "PluginError": "errors", "hookimpl": "registry"}
+_HOMES = {"FetchbenchError": "errors", "PluginError": "errors", "hookimpl": "registry", "load_policy": "run.policy"}
 
 
 def __getattr__(name: str) -> Any:

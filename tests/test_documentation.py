@@ -101,7 +101,7 @@ def test_the_example_becomes_a_method_of_the_demo_and_builds(workspace):
 
 def commands() -> list[tuple[str, str]]:
     found = []
-    for page in PAGES:
+    for page in filter(lambda page: (ROOT / page).exists(), PAGES):
         for block in re.findall(r"```(?:sh|bash)\n(.*?)```", (ROOT / page).read_text(), re.DOTALL):
             for line in block.splitlines():
                 if (text := line.partition("#")[0].strip()) and text.startswith("fetchbench "):
@@ -125,6 +125,11 @@ def test_every_command_exists_with_its_options(page, command):
     for word in words[1:]:
         if word.startswith("-"):
             assert word in known, f"{page}: {command}"
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_the_page_is_there(page):
+    assert (ROOT / page).is_file()
 
 
 @pytest.mark.parametrize("page", PAGES)

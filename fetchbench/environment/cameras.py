@@ -64,6 +64,13 @@ class Camera:
         return width / (2 * depth * math.tan(math.radians(FIELD_OF_VIEW_DEG / 2))) * size
 
 
+OBJECTS: Mapping[str, tuple[Point, float]] = {
+    "FetchPush-v4": ((1.36, 0.75, 0.425), 0.05),
+    "FetchSlide-v4": ((1.31, 0.75, 0.42), 0.05),
+    "FetchPickAndPlace-v4": ((1.34, 0.75, 0.425), 0.05),
+}
+"""Task -> the middle of where its object starts and is wanted, on the table, and the object's width, metres."""
+
 _DEFAULT = Camera((1.3, 0.75, 0.55), 2.5, 132.0, -14.0)
 """gymnasium-robotics' own, for all four tasks."""
 

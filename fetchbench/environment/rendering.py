@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import os
+import sys
+from collections.abc import Iterator
 from typing import Any
 
 import mujoco
@@ -46,12 +49,9 @@ class FrameRenderer:
         self._camera = _free_camera(scene.camera, task)
         self._marker = _site(self._model, "target0") if scene.marker == "shown" else None
         self._weights = None if size == pixels.size else area_weights(size, pixels.size)
-        try:
+        with _refusals():
             self._renderer = mujoco.Renderer(self._model, size, size)
             self.report = _report()
-        except Exception as error:
-            # Broken drivers raise almost anything: ImportError, AttributeError, RuntimeError, OpenGL's own errors.
-            raise RenderingError(" ".join(str(error).split()) or type(error).__name__) from error
         if scene.lighting == "plain":
             for flag in (mujoco.mjtRndFlag.mjRND_SHADOW, mujoco.mjtRndFlag.mjRND_REFLECTION):
                 self._renderer.scene.flags[flag] = 0
@@ -70,6 +70,19 @@ class FrameRenderer:
         self._renderer.update_scene(self._scratch, self._camera)
         frame: NDArray[np.uint8] = self._renderer.render().transpose(2, 0, 1)  # (3, H, W)
         return frame if self._weights is None else resize(frame, self._weights)
+
+
+@contextlib.contextmanager
+def _refusals() -> Iterator[None]:
+    """Broken drivers raise almost anything: ImportError, AttributeError, RuntimeError, OpenGL's own errors.
+
+    A renderer that could not be built also complains, on stderr, when it is thrown away; that says nothing more.
+    """
+    try:
+        yield
+    except Exception as error:
+        sys.unraisablehook = lambda _: None
+        raise RenderingError(" ".join(str(error).split()) or type(error).__name__) from None
 
 
 def _dressed(model: Any, scene: Scene, size: int, offsamples: int) -> Any:

@@ -131,9 +131,12 @@ class VectorEnvironment:
             first = _Worker(shares[0], memory, backend)
             try:
                 report: dict[str, str] = first.wait(START_TIMEOUT_S)["report"]
-            except RenderingError as error:
-                refused[backend] = str(error)
+            except (RenderingError, WorkerError) as error:
                 first.close()
+                if isinstance(error, WorkerError) and not first.crashed:
+                    raise
+                # A broken driver may take the whole process down.
+                refused[backend] = str(error)
                 continue
             except BaseException:
                 first.close()
@@ -216,7 +219,8 @@ class _Worker:
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
                 pass_fds=(theirs.fileno(), memory),
-                env=os.environ | {"MUJOCO_GL": backend},
+                # Mesa's software renderer and numpy's matrix product take all cores for themselves unless they are told.
+                env={"LP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", **os.environ, "MUJOCO_GL": backend},
             )
         self.pid = self._process.pid
         self._socket = ours
@@ -243,7 +247,7 @@ class _Worker:
         if "error" in answer:
             if answer["kind"] == "rendering":
                 raise RenderingError(answer["error"])
-            raise WorkerError(f"environment worker {self.pid} failed: {answer['error']}; its traceback is in stderr.log")
+            raise WorkerError(f"environment worker {self.pid} failed: {answer['error']}; its traceback is above")
         return answer
 
     @contextmanager
@@ -251,14 +255,9 @@ class _Worker:
         try:
             yield
         except TimeoutError as error:
-            raise WorkerError(
-                f"environment worker {self.pid} did not answer in {timeout_s:g} s; "
-                "run the same command again to continue from the checkpoint"
-            ) from error
+            raise WorkerError(f"environment worker {self.pid} did not answer in {timeout_s:g} s") from error
         except OSError as error:
-            raise WorkerError(
-                f"environment worker {self.pid} {self._fate()}; run the same command again to continue from the checkpoint"
-            ) from error
+            raise WorkerError(f"environment worker {self.pid} {self._fate()}") from error
 
     def _fate(self) -> str:
         try:
@@ -266,6 +265,11 @@ class _Worker:
         except subprocess.TimeoutExpired:
             return "hung up"
         return f"was killed by signal {-code}" if code < 0 else f"ended with exit code {code}"
+
+    @property
+    def crashed(self) -> bool:
+        """Whether a signal ended it."""
+        return (self._process.returncode or 0) < 0
 
     def usage(self) -> Usage:
         process = Path("/proc", str(self.pid))

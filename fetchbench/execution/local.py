@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -23,6 +24,7 @@ from fetchbench.execution.jobs import Job, Outcome, State, read_outcome
 from fetchbench.execution.progress import MetricsFollower, Progress
 from fetchbench.execution.status import inspect
 from fetchbench.records.store import storage_errors
+from fetchbench.run.interrupts import PARENT
 
 COMMAND = (sys.executable, "-P", "-m", "fetchbench.run")
 """What a child is. ``-P``: a file of the current folder, a plugin named after the package it wraps say, stands in for none."""
@@ -35,7 +37,21 @@ _LOG_BYTES = 65536
 
 def default_slots(device: str, threads: int) -> int:
     """How many runs at a time: on the CPU cores / threads, on CUDA one per GPU; at least 1."""
-    return max(1, len(_gpus()) if device == "cuda" else len(os.sched_getaffinity(0)) // threads)
+    return max(1, len(_gpus()) if device == "cuda" else usable_cores() // threads)
+
+
+def usable_cores(quota: Path = Path("/sys/fs/cgroup/cpu.max")) -> int:
+    """Cores that this process may use: those it may run on, or a container's quota where that is less; at least 1.
+
+    Args:
+        quota: ``200000 100000`` is two cores' time, ``max 100000`` no limit.
+    """
+    cores = len(os.sched_getaffinity(0))
+    try:
+        limit, period = quota.read_text().split()
+        return cores if limit == "max" else max(1, min(cores, int(limit) // int(period)))
+    except (OSError, ValueError, ZeroDivisionError):
+        return cores
 
 
 def execute(
@@ -122,7 +138,7 @@ class _Child:
     def start(self, command: Sequence[str], slot: int, gpus: Sequence[str]) -> None:
         """Start the process, on one GPU where there are several."""
         self.slot = slot
-        environment = dict(os.environ)
+        environment = os.environ | {PARENT: str(os.getpid())}
         if gpus and self.job.request.execution.device == "cuda":
             environment["CUDA_VISIBLE_DEVICES"] = gpus[slot % len(gpus)]
         try:
@@ -200,7 +216,14 @@ class _Child:
             text = f"killed by {_signal_name(-code)}; {_ADVICE.get(-code, f'see {self._log}')}"
         elif code != 2:
             text = f"crashed with exit code {code}: {text or 'no message'}; see {self._log}"
-        return Outcome(self.job, "error", text or f"ended with exit code {code}; see {self._log}")
+        return Outcome(self.job, "error", text or self._speechless(code))
+
+    def _speechless(self, code: int) -> str:
+        """For a process that could not even say what was wrong."""
+        with contextlib.suppress(OSError):
+            if shutil.disk_usage(self.job.directory).free < _LOG_BYTES:
+                return f"no space left on the disk of {self.job.directory}; free some, {_GO_ON} (nothing finished is lost)"
+        return f"ended with exit code {code}; see {self._log}"
 
     def _last_words(self) -> str:
         """The last line of this attempt's log that begins with ``error:``, else the last line."""

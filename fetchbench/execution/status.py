@@ -105,8 +105,8 @@ def _status(runs: Path, suite: Suite, run: IndexedRun) -> RunStatus:
 
 def _still_asked_for(request: RunRequest, suite: Suite) -> bool:
     """Whether a suite still asks for this run, as far as one can tell without loading its plugins."""
-    asked = (request.scene, request.pixel_track, request.learner, request.budget, request.evaluation)
-    if asked != (suite.scene, suite.track, suite.learner, suite.budget, suite.evaluation):
+    asked = {"scene": suite.scene, "pixel_track": suite.track, "learner": suite.learner, "budget": suite.budget}
+    if request.protocol() != request.model_copy(update={**asked, "evaluation": suite.evaluation}).protocol():
         return False
     if (request.protocol_version, request.learner_version) != (PROTOCOL_VERSION, LEARNER_VERSION):
         return False

@@ -103,12 +103,13 @@ def _protocol(request: RunRequest, found: Sequence[Row]) -> list[str]:
             tasks,
             f"track `{request.pixel_track}`",
             f"camera `{scene.camera}`, {scene.lighting} lighting, marker {scene.marker}",
+            *_object_sizes(scene.camera, [row.task for row in found]),
             f"{request.budget.steps:,} environment steps",
         ],
         "Learner": [
             "HER + SAC",
             _plural(learner.environments, "environment"),
-            f"{learner.updates_per_step:g} updates per step after {learner.warmup_steps:,} steps of warm-up",
+            f"{learner.updates_per_step:g} update{'' if learner.updates_per_step == 1 else 's'} per step after {learner.warmup_steps:,} steps of warm-up",
             f"batch {learner.batch_size}",
             f"learning rate {learner.learning_rate:g}{encoder_rate}",
             f"heads {', '.join(map(str, learner.hidden))}",
@@ -126,6 +127,18 @@ def _protocol(request: RunRequest, found: Sequence[Row]) -> list[str]:
         ],
     }
     return [f"- **{name}**: {' · '.join(parts)}" for name, parts in captions.items()]
+
+
+def _object_sizes(camera: str, tasks: Sequence[str]) -> list[str]:
+    """How large the object is in a frame of 84x84, in the middle of where it may lie; nothing for tasks without one."""
+    # Imported here: it brings numpy, and a board of FetchReach needs none of it.
+    from fetchbench.environment.cameras import CAMERAS, OBJECTS
+
+    places = {task: OBJECTS[task] for task in dict.fromkeys(tasks) if task in OBJECTS and task in CAMERAS.get(camera, {})}
+    return [
+        f"object {CAMERAS[camera][task].pixels_across(place, width, 84):.1f} pixels across at 84x84 ({task})"
+        for task, (place, width) in places.items()
+    ]
 
 
 def _origin(records: Sequence[Record]) -> list[str]:

@@ -401,10 +401,11 @@ def gradient_norm(module: nn.Module) -> float:
     return float(torch.stack(squares).sum().sqrt()) if squares else 0.0
 
 
-def path_norm(output: Tensor, module: nn.Module, arriving: Tensor) -> float:
-    """Norm of the gradient that one loss alone sends into a module's parameters."""
+def path_norm(output: Tensor, module: nn.Module, arriving: Tensor) -> float | None:
+    """Norm of the gradient that one loss alone sends into a module's parameters; ``None`` where none of them is reached."""
     parameters = [p for p in module.parameters() if p.requires_grad]
     if not output.requires_grad or not parameters:
-        return 0.0
+        return None
     gradients = torch.autograd.grad(output, parameters, arriving, retain_graph=True, allow_unused=True)
-    return math.sqrt(sum(float(g.double().square().sum()) for g in gradients if g is not None))
+    reached = [float(g.double().square().sum()) for g in gradients if g is not None]
+    return math.sqrt(sum(reached)) if reached else None

@@ -6,10 +6,12 @@ or the machine stopped it (the message is on stderr, nothing is recorded); 130 i
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 import traceback
 from pathlib import Path
+from typing import NoReturn
 
 import click
 
@@ -33,15 +35,24 @@ def main(directory: Path, plugins: tuple[Path, ...], suite_sha256: str) -> None:
     except FetchbenchError as error:
         if os.environ.get("FETCHBENCH_DEBUG"):
             raise
-        click.echo(f"error: {error}", err=True)
-        sys.exit(2)
+        fail(str(error))
     except Exception as error:
         # A plugin's own fault, most likely, or a machine that gives out: not the run's to record. The log keeps the traceback.
-        traceback.print_exc()
+        with contextlib.suppress(OSError):
+            traceback.print_exc()
         text = " ".join(str(error).split())
-        click.echo(f"error: {directory.name}: {type(error).__name__}: {text}; the traceback is above", err=True)
-        sys.exit(2)
+        fail(f"{directory.name}: {type(error).__name__}: {text}; the traceback is above")
     sys.exit(0 if finished else INTERRUPTED)
+
+
+def fail(message: str) -> NoReturn:
+    """Say what is wrong and leave with exit code 2, also where the log lies on the disk that is full."""
+    try:
+        click.echo(f"error: {message}", err=True)
+    except OSError:
+        # What is still buffered must not fail again when Python exits.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stderr.fileno())
+    sys.exit(2)
 
 
 if __name__ == "__main__":

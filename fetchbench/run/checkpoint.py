@@ -85,25 +85,30 @@ class Checkpoint:
         Raises:
             StorageError: A file is missing or damaged; nothing was changed on disk.
         """
-        try:
-            manifest = json.loads(self._manifest.read_text())
-            segments = [Segment(**s) for s in manifest["segments"]]
-            state = self._read(manifest["state"]["file"], manifest["state"]["sha256"])
-            metrics_bytes = int(manifest["metrics_bytes"])
-        except (ValueError, KeyError, TypeError, OSError) as error:
-            raise StorageError(f"{self._manifest}: damaged ({error})") from error
+        manifest = self._read_manifest()
+        segments = [Segment(**s) for s in manifest["segments"]]
+        state = self._read(manifest["state"]["file"], manifest["state"]["sha256"])
         replay.added = segments[0].start if segments else 0
         for segment in segments:
             tensors = self._read(segment.file, segment.sha256)
             replay.add(EpisodeBatch(**{"frames": None, **{name: t.numpy() for name, t in tensors.items()}}))
         self._segments = segments
-        return state, metrics_bytes
+        return state, manifest["metrics_bytes"]
+
+    def state(self) -> dict[str, Any]:
+        """The state alone, the replay left out.
+
+        Raises:
+            StorageError: A file is missing or damaged.
+        """
+        state = self._read_manifest()["state"]
+        return self._read(state["file"], state["sha256"])
 
     def drop_replay(self) -> None:
         """Remove what only resuming needs; the final weights stay."""
         if not self.exists:
             return
-        manifest = json.loads(self._manifest.read_text())
+        manifest = self._read_manifest()
         write_atomically(self._manifest, json.dumps(manifest | {"segments": []}, indent=1))
         self._sweep({manifest["state"]["file"]})
 
@@ -112,6 +117,19 @@ class Checkpoint:
         self._manifest.unlink(missing_ok=True)
         self._segments = []
         self._sweep(set())
+
+    def _read_manifest(self) -> dict[str, Any]:
+        try:
+            manifest = json.loads(self._manifest.read_text())
+            for segment in manifest["segments"]:
+                Segment(**segment)
+            return {
+                "segments": manifest["segments"],
+                "state": {"file": str(manifest["state"]["file"]), "sha256": str(manifest["state"]["sha256"])},
+                "metrics_bytes": int(manifest["metrics_bytes"]),
+            }
+        except (ValueError, KeyError, TypeError, OSError) as error:
+            raise StorageError(f"{self._manifest}: damaged ({error})") from error
 
     def _write(self, name: str, value: dict[str, Any]) -> str:
         buffer = io.BytesIO()

@@ -2,26 +2,37 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import signal
+import sys
 
 INTERRUPTED = 130
+PARENT = "FETCHBENCH_PARENT"
+"""Environment variable by which a parent gives its process id to the run that it starts."""
+
+_PR_SET_PDEATHSIG = 1
 
 
 class Interrupts:
-    """Turns SIGINT, SIGTERM and the death of the parent into a request to stop at the next episode end.
+    """Turns SIGINT and SIGTERM into a request to stop at the next episode end.
 
-    A second SIGINT leaves at once: the checkpoint before stays.
+    A second SIGINT leaves at once: the checkpoint before stays. A run that a command started is killed when the command is:
+    an episode can take minutes, and the lock would keep the same command from going on.
     """
 
     def __init__(self) -> None:
         self._asked = False
-        self._parent = os.getppid()
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, self._ask)
+        if parent := os.environ.get(PARENT):
+            ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+            # It may have died before the kernel was asked.
+            if os.getppid() != int(parent):
+                sys.exit(INTERRUPTED)
 
     def __call__(self) -> bool:
-        return self._asked or os.getppid() != self._parent
+        return self._asked
 
     def _ask(self, number: int, frame: object) -> None:
         if self._asked and number == signal.SIGINT:

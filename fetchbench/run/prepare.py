@@ -47,6 +47,10 @@ def preflight(requests: Sequence[RunRequest], registry: Registry) -> list[str]:
             )
         except FetchbenchError as error:
             problems.setdefault(request.method.name, str(error))
+        except Exception as error:
+            # What a plugin's object does when it is copied, asked for its width, and so on, is the plugin's own.
+            text = " ".join(str(error).split())
+            problems.setdefault(request.method.name, f"does not build: {type(error).__name__}: {text}")
     return [f"method {name!r}: {text.removeprefix(f'method {name!r}: ')}" for name, text in problems.items()]
 
 

@@ -29,6 +29,9 @@ from fetchbench.run.evaluation import evaluate
 from fetchbench.run.rollout import Rollout
 from fetchbench.run.streams import Generators, evaluation_seed, reset_seed
 
+CORE_METRICS = ("critic_loss", "actor_loss", "auxiliary_loss", "q", "target", "alpha", "entropy")
+"""What must stay finite; the other metrics are an auxiliary loss's own."""
+
 
 class Trainer:
     """Collects, learns, evaluates and checkpoints, in rounds of N episodes side by side.
@@ -115,6 +118,9 @@ class Trainer:
         with storage_errors("write", self._metrics_path), self._metrics_path.open("ab") as file:
             if file.tell() > metrics_bytes:
                 file.truncate(metrics_bytes)
+        if state["renderer"] != self.environment.report:
+            before, now = (" ".join(r.values()) or "nothing" for r in (state["renderer"], self.environment.report))
+            self.log("notice", text=f"frames were drawn by {before} and are now by {now}: they may differ in the last bits")
         return True
 
     def train(self, interrupted: Callable[[], bool] = lambda: False) -> bool:
@@ -134,7 +140,7 @@ class Trainer:
         while self.steps < budget.steps:
             before = self.steps
             self._round()
-            self._check_finite(self._last)
+            self._check_finite({name: value for name, value in self._last.items() if name in CORE_METRICS})
             over = self.steps >= budget.steps
             if over or crossed(before, self.steps, cadence.every_steps):
                 self._evaluate()
@@ -175,6 +181,8 @@ class Trainer:
         if a is not None and self.learner.updates == 0 and a.spec.pretraining_updates:
             self._pretrain(a.spec.pretraining_updates)
         due = self.learner.updates == 0 or len(self.audit) <= len(self.evaluations)
+        # An audit sees all losses at work.
+        due = due and (a is None or self.learner.updates % a.spec.period == 0)
         observer = Audit(self.learner) if due else None
         batch = self.sampler(*self._replay_draws())
         self._last = self.learner.update(batch, self._draws(), observer)
@@ -225,7 +233,9 @@ class Trainer:
 
     def _progress(self) -> None:
         wall, _ = self._elapsed()
-        values = {name: round(float(value), 6) for name, value in self._last.items()}
+        last = {name: float(value) for name, value in self._last.items()}
+        # A plugin's own metric need not be finite (a share of nothing); JSON knows no such number.
+        values = {name: round(value, 6) if math.isfinite(value) else None for name, value in last.items()}
         self.log(
             "progress",
             steps=self.steps,
@@ -245,6 +255,9 @@ class Trainer:
             "key": self.request.key,
             "learner": self.learner.state_dict(),
             "generators": self.generators.state_dict(),
+            # Nothing here draws from it; a plugin that does so against the rules is at least continued.
+            "global_generator": torch.get_rng_state(),
+            "renderer": dict(self.environment.report),
             "steps": self.steps,
             "episodes": self.episodes,
             "credit": self.credit,
@@ -260,6 +273,7 @@ class Trainer:
         """Continue from :meth:`state_dict`."""
         self.learner.load_state_dict(state["learner"])
         self.generators.load_state_dict(state["generators"])
+        torch.set_rng_state(state["global_generator"])
         self.steps, self.episodes, self.credit = state["steps"], state["episodes"], state["credit"]
         self.evaluations = [EvaluationPoint(**point) for point in state["evaluations"]]
         self.audit = [AuditEntry(**entry) for entry in state["audit"]]

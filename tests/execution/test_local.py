@@ -176,3 +176,14 @@ def test_each_child_gets_a_gpu_of_its_own(tmp_path, monkeypatch):
     cuda = jobs[0].request.execution.model_copy(update={"device": "cuda"})
     run([Job(job.request.model_copy(update={"execution": cuda}), job.directory) for job in jobs])
     assert [(job.directory / "gpu").read_text() for job in jobs] == ["4", "7"]
+
+
+@pytest.mark.parametrize(
+    ("text", "cores"), [("100000 100000", 1), ("50000 100000", 1), ("max 100000", None), ("nonsense", None)]
+)
+def test_a_containers_quota_counts(tmp_path, text, cores):
+    from fetchbench.execution.local import usable_cores
+
+    (tmp_path / "cpu.max").write_text(text)
+    assert usable_cores(tmp_path / "cpu.max") == (len(os.sched_getaffinity(0)) if cores is None else cores)
+    assert usable_cores(tmp_path / "absent") == len(os.sched_getaffinity(0))

@@ -185,6 +185,18 @@ def test_the_audit_catches_an_optimiser_that_moves_what_is_not_its_own(rig):
         audit.verify()
 
 
+def test_the_audit_catches_a_declared_path_that_is_not_there(rig):
+    """An encoder that keeps its gradient to itself."""
+    r = rig("critic")
+    encoder = r.learner.encoders.critic
+    forward = encoder.forward
+    encoder.forward = lambda frames: forward(frames).detach()
+    audit = Audit(r.learner)
+    r.update(audit)
+    with pytest.raises(RoutingError, match="critic -> encoder: declared 1, but there is no path"):
+        audit.verify()
+
+
 def test_aux_without_a_loss_is_refused(rig):
     with pytest.raises(FetchbenchError, match="trains the encoder by an auxiliary loss alone, and there is none"):
         rig("aux")

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import signal
 import subprocess
+import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -60,7 +62,8 @@ def test_kill_9_at_and_between_checkpoints(undisturbed, disturbed):
     folder = disturbed.folder / "checkpoint"
     moments = [
         disturbed.has_checkpoint,
-        lambda: any(folder.glob(".*.tmp")) or len(disturbed.lines("evaluation")) > 0,  # while one is written
+        # While one is written, or soon after.
+        lambda: len(disturbed.lines("start")) == 2 and (any(folder.glob(".*.tmp")) or bool(disturbed.lines("evaluation"))),
     ]
     for moment in moments:
         assert disturbed.stop_when(moment, signal.SIGKILL) == -signal.SIGKILL
@@ -108,6 +111,33 @@ def test_a_full_disk_is_one_clear_line_and_costs_nothing(undisturbed, disturbed)
     assert_same_result(disturbed, undisturbed)
 
 
+def test_a_full_disk_that_holds_the_log_too_still_gives_exit_code_2(disturbed):
+    (disturbed.folder / "request.json").unlink()  # so that there is something to say
+    with Path("/dev/full").open("w") as log:
+        done = subprocess.run(disturbed.command, stderr=log, timeout=120, check=False)
+    assert done.returncode == 2
+
+
+def test_a_run_dies_with_the_command_that_started_it_and_goes_on(undisturbed, disturbed):
+    """The command is a Python process of its own here, which is killed."""
+    starter = (
+        f"import os, subprocess; os.environ['FETCHBENCH_PARENT'] = str(os.getpid()); subprocess.run({disturbed.command!r})"
+    )
+    command = subprocess.Popen([sys.executable, "-c", starter], start_new_session=True)
+    while not disturbed.has_checkpoint():
+        assert command.poll() is None
+        time.sleep(0.01)
+    pid = disturbed.lines("start")[0]["pid"]
+    command.kill()
+    command.wait()
+    deadline = time.monotonic() + 20
+    while Path(f"/proc/{pid}/cmdline").exists() and Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z":
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    disturbed.finish()
+    assert_same_result(disturbed, undisturbed)
+
+
 def test_two_processes_never_run_the_same_run(registry, run_folder, monkeypatch):
     run = run_folder(make_request(registry, None))
     first = run.start()
@@ -145,3 +175,31 @@ def test_a_record_is_not_believed_when_it_was_edited(undisturbed, tmp_path):
     write_atomically(path, json.dumps(edited))
     with pytest.raises(RecordError, match="damaged or edited"):
         read_record(path)
+
+
+def test_the_trained_policy_acts_from_python_as_it_did_in_evaluation(undisturbed, registry):
+    import numpy as np
+
+    from fetchbench import load_policy
+    from fetchbench.environment import VectorEnvironment
+    from fetchbench.run.prepare import build_request
+    from fetchbench.run.rollout import Rollout
+
+    policy = load_policy(undisturbed.folder)
+    request = undisturbed.record.request
+    built = build_request(request, registry)
+    assert policy.pixels == built.rendered
+    from fetchbench.run.checkpoint import Checkpoint
+
+    built.learner.load_state_dict(Checkpoint(undisturbed.folder / "checkpoint").state()["learner"])
+    with VectorEnvironment(policy.task, request.scene, policy.pixels, 1) as environment:
+        rollout = Rollout(environment, policy.task, built, [5])
+        policy.reset()
+        for step in range(4):
+            action = rollout.act()
+            state = (rollout.observation[0, step], rollout.achieved[0, step], rollout.desired[0])
+            np.testing.assert_allclose(policy(*state, rollout.frames[0, step]), action[0], atol=1e-6)
+            rollout.begin(action)
+            rollout.finish()
+    with pytest.raises(ValueError, match=r"frame is None: this policy sees frames \(3, 16, 16\)"):
+        policy(*state)

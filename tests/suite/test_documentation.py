@@ -95,7 +95,7 @@ def test_every_bundled_suite_loads_and_resolves(path: Path, registry):
 def test_the_demo_compares_three_representations():
     suite = load_suite("demo")
     assert (suite.tasks, suite.track) == (("FetchReach-v4",), "pixels-only")
-    assert [method.name for method in suite.methods] == ["nature", "spatial-softmax", "blind"]
+    assert [method.name for method in suite.methods] == ["manipulation", "spatial-softmax", "blind", "state"]
     assert suite.template.encoder
     assert suite.template.routing
 
