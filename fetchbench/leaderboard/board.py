@@ -96,6 +96,7 @@ def _protocol(request: RunRequest, found: Sequence[Row]) -> list[str]:
     entropy = f"fixed at {learner.entropy_coefficient:g}"
     if learner.entropy == "learned":
         entropy = f"learned from {learner.entropy_coefficient:g} towards {learner.target_entropy:g} nats"
+    rate = f"{learner.updates_per_step:g} update" + ("" if learner.updates_per_step == 1 else "s")
     multiplier = learner.encoder_learning_rate_multiplier
     encoder_rate = f" (encoders times {multiplier:g})" if multiplier != 1 else ""
     captions = {
@@ -109,7 +110,7 @@ def _protocol(request: RunRequest, found: Sequence[Row]) -> list[str]:
         "Learner": [
             "HER + SAC",
             _plural(learner.environments, "environment"),
-            f"{learner.updates_per_step:g} update{'' if learner.updates_per_step == 1 else 's'} per step after {learner.warmup_steps:,} steps of warm-up",
+            f"{rate} per step after {learner.warmup_steps:,} steps of warm-up",
             f"batch {learner.batch_size}",
             f"learning rate {learner.learning_rate:g}{encoder_rate}",
             f"heads {', '.join(map(str, learner.hidden))}",
