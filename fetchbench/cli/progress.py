@@ -63,7 +63,7 @@ def overview(runs: Sequence[Progress], screen: Console) -> RenderableType:
             *cells, state = _cells(run)
             table.add_row(*map(Text, cells), Text(state, style=_STYLES.get(run.state, "dim")))
     counts = Counter(run.state for run in runs)
-    lines = [f"{len(runs)} run{'' if len(runs) == 1 else 's'}: " + ", ".join(f"{number} {state}" for state, number in counts.items())]
+    lines = ["Runs: " + ", ".join(f"{number} {state}" for state, number in counts.items())]
     if counts["stopping"]:
         lines.append(STOPPING)
     return Group(table, *map(Text, lines))
