@@ -63,7 +63,8 @@ def overview(runs: Sequence[Progress], screen: Console) -> RenderableType:
             *cells, state = _cells(run)
             table.add_row(*map(Text, cells), Text(state, style=_STYLES.get(run.state, "dim")))
     counts = Counter(run.state for run in runs)
-    lines = ["Runs: " + ", ".join(f"{number} {state}" for state, number in counts.items())]
+    noun = "run" if len(runs) == 1 else "runs"
+    lines = [f"{len(runs)} {noun}: " + ", ".join(f"{number} {state}" for state, number in counts.items())]
     if counts["stopping"]:
         lines.append(STOPPING)
     return Group(table, *map(Text, lines))
