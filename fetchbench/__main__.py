@@ -10,8 +10,7 @@ from collections.abc import Sequence
 import click
 
 from fetchbench.errors import FetchbenchError
-
-INTERRUPTED = 130
+from fetchbench.run.interrupts import INTERRUPTED
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -21,6 +21,11 @@ import difflib
 from collections.abc import Iterable, Sequence
 
 
+def one_line(text: object) -> str:
+    """An error's text without line breaks: messages are one line."""
+    return " ".join(str(text).split())
+
+
 class FetchbenchError(Exception):
     """A problem that the message explains: what is wrong, where, and what to do."""
 

@@ -24,7 +24,7 @@ from typing import Any
 import pluggy
 
 from fetchbench._version import __version__
-from fetchbench.errors import FetchbenchError, PluginError, UnknownNameError
+from fetchbench.errors import FetchbenchError, PluginError, UnknownNameError, one_line
 from fetchbench.records.schema import Component
 from fetchbench.specs import HOOKS, KINDS, EncoderSpec, GradientRoutingSpec, PluginSpec
 
@@ -318,7 +318,7 @@ def _add(registry: Registry, provider: Provider, file: Path | None, found: list[
 
 def _one_line(error: BaseException, file: Path | None) -> str:
     """The error in one line, with the line of the plugin's file that it came from."""
-    text = " ".join(str(error).split()) or type(error).__name__
+    text = one_line(error) or type(error).__name__
     if isinstance(error, FetchbenchError):
         return text
     lines = [line for frame, line in traceback.walk_tb(error.__traceback__) if frame.f_code.co_filename == str(file)]

@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING
 import click
 
 from fetchbench.cli import text
+from fetchbench.run.interrupts import INTERRUPTED
 
 if TYPE_CHECKING:
     from fetchbench.execution import Job, Outcome, Plan
 
 RUNS = Path("runs")
-INTERRUPTED = 130
 
 
 @click.command(short_help="Run what is missing of a suite; run it again to resume.")

@@ -6,6 +6,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from fetchbench.environment.tasks import TASKS
 from fetchbench.errors import UnknownNameError
 
 FIELD_OF_VIEW_DEG = 45.0
@@ -75,7 +76,7 @@ _DEFAULT = Camera((1.3, 0.75, 0.55), 2.5, 132.0, -14.0)
 """gymnasium-robotics' own, for all four tasks."""
 
 CAMERAS: Mapping[str, Mapping[str, Camera]] = {
-    "fetch-default": dict.fromkeys(("FetchReach-v4", "FetchPush-v4", "FetchSlide-v4", "FetchPickAndPlace-v4"), _DEFAULT),
+    "fetch-default": dict.fromkeys(TASKS, _DEFAULT),
     # Each holds every start and every goal of its task, and stands hardly further off than that needs. Push and PickAndPlace
     # are seen from the side: from the front the arm hides the block in up to one reset of six.
     "fetch-close": {

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from fetchbench.environment.cameras import get_camera
 from fetchbench.environment.resizing import area_weights, resize
 from fetchbench.environment.simulation import Simulation
-from fetchbench.errors import RenderingError
+from fetchbench.errors import RenderingError, one_line
 from fetchbench.protocol import Scene
 from fetchbench.specs import PixelSpec
 
@@ -82,7 +82,7 @@ def _refusals() -> Iterator[None]:
         yield
     except Exception as error:
         sys.unraisablehook = lambda _: None
-        raise RenderingError(" ".join(str(error).split()) or type(error).__name__) from None
+        raise RenderingError(one_line(error) or type(error).__name__) from None
 
 
 def _dressed(model: Any, scene: Scene, size: int, offsamples: int) -> Any:

@@ -13,7 +13,7 @@ import numpy as np
 
 from fetchbench.environment.memory import SharedArrays
 from fetchbench.environment.tasks import get_task
-from fetchbench.errors import RenderingError
+from fetchbench.errors import RenderingError, one_line
 from fetchbench.protocol import Scene
 from fetchbench.specs import PixelSpec
 
@@ -39,7 +39,7 @@ def serve(connection: socket.socket, memory: int) -> None:
             _answer(outgoing, {"error": str(error), "kind": "rendering"})
         except Exception as error:
             traceback.print_exc()
-            text = " ".join(str(error).split())
+            text = one_line(error)
             _answer(outgoing, {"error": f"{type(error).__name__}: {text}", "kind": "other"})
 
 
@@ -58,7 +58,7 @@ def _load_opengl() -> None:
     try:
         import mujoco  # noqa: F401
     except Exception as error:
-        raise RenderingError(" ".join(str(error).split()) or type(error).__name__) from error
+        raise RenderingError(one_line(error) or type(error).__name__) from error
 
 
 class Worker:

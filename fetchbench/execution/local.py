@@ -24,13 +24,12 @@ from fetchbench.execution.jobs import Job, Outcome, State, read_outcome
 from fetchbench.execution.progress import MetricsFollower, Progress
 from fetchbench.execution.status import inspect
 from fetchbench.records.store import storage_errors
-from fetchbench.run.interrupts import PARENT
+from fetchbench.run.interrupts import INTERRUPTED, PARENT
 
 COMMAND = (sys.executable, "-P", "-m", "fetchbench.run")
 """What a child is. ``-P``: a file of the current folder, a plugin named after the package it wraps say, stands in for none."""
 
 POLL_S = 0.5
-INTERRUPTED = 130
 
 _LOG_BYTES = 65536
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from fetchbench.records.diagnosis import solved, takeoff
-from fetchbench.records.schema import Component, EvaluationPoint, Method, Record, Status
+from fetchbench.records.schema import EvaluationPoint, Method, Record, Status
 from fetchbench.statistics import Evidence, Interval, binomial_variance, evidence, mean_interval, ranks, shown
 
 DECIMALS = 2
@@ -169,24 +169,8 @@ def _median_takeoff(takeoffs: Sequence[EvaluationPoint | None]) -> EvaluationPoi
     return happened[middle] if 0 <= middle < len(happened) else None
 
 
-def components(method: Method) -> list[Component]:
-    """The plugin components of a method; a wrapped encoder follows the one that wraps it."""
-    found = []
-    for component in (
-        method.encoder,
-        method.augmentation,
-        method.auxiliary_loss,
-        method.routing,
-        method.goal_space,
-    ):
-        while component is not None:
-            found.append(component)
-            component = component.wraps
-    return found
-
-
 def _providers(method: Method) -> Iterable[str]:
-    for component in components(method):
+    for _, component in method.components():
         if component.provider:
             # A file has no version: the first digits of its digest stand for one.
             digest = f" {component.source_sha256[:8]}" if component.version == "local" else ""

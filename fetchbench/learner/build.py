@@ -14,7 +14,7 @@ from torch import nn
 
 from fetchbench.environment.tasks import Task
 from fetchbench.environment.tracks import uses_frames, vector_layout
-from fetchbench.errors import FetchbenchError, PluginError
+from fetchbench.errors import FetchbenchError, PluginError, one_line
 from fetchbench.learner.batch import Vectors
 from fetchbench.learner.draws import DrawSizes
 from fetchbench.learner.encoders import Encoders, PerFrame, feature_dim
@@ -295,5 +295,5 @@ def _call(kind: str, component: Component, make: Callable[[], T]) -> T:
     except FetchbenchError:
         raise
     except Exception as error:
-        text = " ".join(str(error).split())
+        text = one_line(error)
         raise PluginError(f"{kind} {component.label} does not build: {type(error).__name__}: {text}") from error

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor, nn
 
-from fetchbench.errors import PluginError
+from fetchbench.errors import PluginError, one_line
 from fetchbench.specs import FrameShape
 
 
@@ -47,7 +47,7 @@ def feature_dim(encoder: nn.Module, shape: FrameShape, name: str) -> int:
         with torch.no_grad():
             z = encoder.eval()(frames)
     except Exception as error:
-        text = " ".join(str(error).split())
+        text = one_line(error)
         raise PluginError(f"encoder {name!r} fails on {given}: {type(error).__name__}: {text}") from error
     finally:
         encoder.train(was_training)

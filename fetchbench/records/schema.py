@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+from collections.abc import Iterator
 from typing import Annotated, Any, Literal, TypeAlias
 
 from pydantic import Field, JsonValue, field_validator
@@ -64,6 +65,16 @@ def _is_finite(value: JsonValue) -> bool:
     return not isinstance(value, float) or math.isfinite(value)
 
 
+COMPONENT_FIELDS = {
+    "encoder": "encoder",
+    "augmentation": "augmentation",
+    "auxiliary_loss": "auxiliary-loss",
+    "routing": "gradient-routing",
+    "goal_space": "goal-space",
+}
+"""The fields of a method that name a component -> the plugin kind."""
+
+
 class Method(Settings):
     """One row of a suite: what varies. The tracks ``state`` and ``blind`` have neither pixels nor an encoder.
 
@@ -86,6 +97,14 @@ class Method(Settings):
     routing: Component | None = None
     goal_space: Component = Component(name="vector")
     trunk: int | None = Field(default=None, ge=0, le=4096)
+
+    def components(self) -> Iterator[tuple[str, Component]]:
+        """``(plugin kind, component)`` of every plugin component; a wrapped encoder follows the one that wraps it."""
+        for field, kind in COMPONENT_FIELDS.items():
+            component: Component | None = getattr(self, field)
+            while component is not None:
+                yield kind, component
+                component = component.wraps
 
 
 class Execution(Settings):

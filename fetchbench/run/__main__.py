@@ -15,7 +15,7 @@ from typing import NoReturn
 
 import click
 
-from fetchbench.errors import FetchbenchError
+from fetchbench.errors import FetchbenchError, one_line
 from fetchbench.run.interrupts import INTERRUPTED, Interrupts
 
 
@@ -40,7 +40,7 @@ def main(directory: Path, plugins: tuple[Path, ...], suite_sha256: str) -> None:
         # A plugin's own fault, most likely, or a machine that gives out: not the run's to record. The log keeps the traceback.
         with contextlib.suppress(OSError):
             traceback.print_exc()
-        text = " ".join(str(error).split())
+        text = one_line(error)
         fail(f"{directory.name}: {type(error).__name__}: {text}; the traceback is above")
     sys.exit(0 if finished else INTERRUPTED)
 

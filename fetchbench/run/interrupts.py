@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 import os
 import signal
 import sys
@@ -26,6 +25,8 @@ class Interrupts:
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, self._ask)
         if parent := os.environ.get(PARENT):
+            import ctypes  # the command line imports this module for its exit code
+
             ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
             # It may have died before the kernel was asked.
             if os.getppid() != int(parent):

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch
 
 from fetchbench.environment.tasks import get_task
-from fetchbench.errors import FetchbenchError, PluginError
+from fetchbench.errors import FetchbenchError, PluginError, one_line
 from fetchbench.learner.build import Built, InitialisationSeeds, build
 from fetchbench.records.schema import Component, RunRequest
 from fetchbench.registry import Registry
@@ -21,7 +21,7 @@ def build_request(request: RunRequest, registry: Registry) -> Built:
         FetchbenchError: They cannot be built, or a plugin's source is not the one that the request names.
     """
     task, seed = request.task, request.seed
-    for kind, component in components(request):
+    for kind, component in request.method.components():
         check_source(registry, kind, component)
     seeds = InitialisationSeeds(*(stream_seed(task, seed, s) for s in ("encoder", "actor", "critic", "auxiliary")))
     device = torch.device(request.execution.device)
@@ -49,22 +49,9 @@ def preflight(requests: Sequence[RunRequest], registry: Registry) -> list[str]:
             problems.setdefault(request.method.name, str(error))
         except Exception as error:
             # What a plugin's object does when it is copied, asked for its width, and so on, is the plugin's own.
-            text = " ".join(str(error).split())
+            text = one_line(error)
             problems.setdefault(request.method.name, f"does not build: {type(error).__name__}: {text}")
     return [f"method {name!r}: {text.removeprefix(f'method {name!r}: ')}" for name, text in problems.items()]
-
-
-def components(request: RunRequest) -> list[tuple[str, Component]]:
-    """The plugin components of a request, by kind."""
-    method = request.method
-    parts: list[tuple[str, Component | None]] = [
-        ("encoder", method.encoder),
-        ("augmentation", method.augmentation),
-        ("auxiliary-loss", method.auxiliary_loss),
-        ("gradient-routing", method.routing),
-        ("goal-space", method.goal_space),
-    ]
-    return [(kind, component) for kind, component in parts if component is not None]
 
 
 def check_source(registry: Registry, kind: str, component: Component) -> None:
@@ -80,8 +67,6 @@ def check_source(registry: Registry, kind: str, component: Component) -> None:
             f"{kind.replace('-', ' ')} {component.name!r}: {found.location} changed after this run was requested "
             f"(sha256 {component.source_sha256[:12]}, now {found.source_sha256[:12]}); run the suite again to request it anew"
         )
-    if component.wraps:
-        check_source(registry, kind, component.wraps)
 
 
 def resolve_device(wanted: str) -> str:

@@ -10,10 +10,10 @@ from typing import Any
 from pydantic import TypeAdapter, ValidationError
 
 from fetchbench.protocol import PIXEL_TRACKS, TRACKS
-from fetchbench.records.schema import Method
+from fetchbench.records.schema import COMPONENT_FIELDS, Method
 from fetchbench.specs import PIXEL_PRESETS, PixelSpec
 from fetchbench.suite.components import read_component
-from fetchbench.suite.model import COMPONENT_FIELDS, VECTOR_GOALS, Template
+from fetchbench.suite.model import VECTOR_GOALS, Template
 from fetchbench.suite.problems import Problems, in_words, join, shown
 
 TEMPLATE_FIELDS = tuple(field for field in Method.model_fields if field not in ("name", "track"))

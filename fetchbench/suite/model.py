@@ -9,16 +9,6 @@ from fetchbench.protocol import Budget, Evaluation, LearnerSettings, Scene, Trac
 from fetchbench.records.schema import Component, Method
 from fetchbench.specs import PixelSpec
 
-COMPONENT_FIELDS = {
-    "encoder": "encoder",
-    "augmentation": "augmentation",
-    "auxiliary_loss": "auxiliary-loss",
-    "routing": "gradient-routing",
-    "goal_space": "goal-space",
-}
-"""The fields of a method that name a component -> the plugin kind."""
-
-
 VECTOR_GOALS = Component(name="vector")
 """The goal space of a method that does not name one."""
 

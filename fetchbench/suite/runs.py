@@ -8,8 +8,8 @@ from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 from fetchbench.errors import FetchbenchError
-from fetchbench.records.schema import Component, Execution, Method, RunRequest, sha256_of
-from fetchbench.suite.model import COMPONENT_FIELDS, Suite
+from fetchbench.records.schema import COMPONENT_FIELDS, Component, Execution, Method, RunRequest, sha256_of
+from fetchbench.suite.model import Suite
 from fetchbench.suite.problems import Problems, join
 
 if TYPE_CHECKING:

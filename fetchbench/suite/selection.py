@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fetchbench.errors import UnknownNameError
-from fetchbench.records.schema import Component, Method
+from fetchbench.records.schema import COMPONENT_FIELDS, Component
 from fetchbench.specs import EncoderSpec
 from fetchbench.suite.methods import assemble
-from fetchbench.suite.model import COMPONENT_FIELDS, Suite
+from fetchbench.suite.model import Suite
 from fetchbench.suite.problems import Problems, join
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ def with_plugins(suite: Suite, registry: Registry, files: Sequence[Path]) -> Sui
     registry.raise_for(files)
     wanted = {file.resolve() for file in files}
     problems = Problems(suite.where)
-    used = {key for method in suite.methods for key in _used(method)}
+    used = {(kind, component.name) for method in suite.methods for kind, component in method.components()}
     taken = {method.name: "the suite's own" for method in suite.methods}
     added = []
     for (kind, name), found in registry.components.items():
@@ -64,15 +64,6 @@ def _on_template(found: Registered, suite: Suite) -> dict[str, Any]:
     if wraps and inner is None:
         return {}
     return {field: Component(name=found.spec.name, wraps=inner)}
-
-
-def _used(method: Method) -> Iterator[tuple[str, str]]:
-    """Kind and name of every component of a method, wrapped ones too."""
-    for field, kind in COMPONENT_FIELDS.items():
-        component: Component | None = getattr(method, field)
-        while component is not None:
-            yield kind, component.name
-            component = component.wraps
 
 
 def select(suite: Suite, *, methods: Sequence[str] = (), tasks: Sequence[str] = (), seeds: Sequence[int] = ()) -> Suite:
