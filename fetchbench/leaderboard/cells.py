@@ -80,4 +80,7 @@ def varies(method: Method) -> str:
         if component is not None
     ]
     parts.append(method.track)
+    # The goal space that everyone has goes without saying, unless something about it was changed.
+    if method.goal_space.label != "vector":
+        parts.append(method.goal_space.label)
     return " · ".join(parts if method.pixels is None else [*parts, input_size(method)])

@@ -114,7 +114,9 @@ class Encoders(nn.Module):
 @torch.no_grad()
 def polyak(target: nn.Module, online: nn.Module, rate: float) -> None:
     """target <- (1 - rate) target + rate online; buffers (BatchNorm's statistics, say) are copied."""
-    for averaged, parameter in zip(target.parameters(), online.parameters(), strict=True):
-        averaged.lerp_(parameter, rate)
+    averaged: list[Tensor] = list(target.parameters())
+    parameters: list[Tensor] = list(online.parameters())
+    if averaged:
+        torch._foreach_lerp_(averaged, parameters, rate)
     for copied, buffer in zip(target.buffers(), online.buffers(), strict=True):
         copied.copy_(buffer)

@@ -16,9 +16,11 @@ class VectorGoals:
     Args:
         task: Its threshold and the constants that centre and scale its goals.
         scaled: Whether the networks see centred and scaled goals, or raw ones.
+        hindsight: Whether transitions are relabelled; without, every goal is the one that its episode pursued: a control.
     """
 
-    def __init__(self, task: Task, scaled: bool = True) -> None:
+    def __init__(self, task: Task, scaled: bool = True, hindsight: bool = True) -> None:
+        self.hindsight = hindsight
         self.threshold = task.threshold
         self.embedding_dim = task.goal_dim
         self._center = torch.tensor(task.goal_center if scaled else (0.0,) * task.goal_dim)
@@ -26,8 +28,11 @@ class VectorGoals:
 
     def relabel(self, replay: Replay, indices: GoalIndices) -> Tensor:
         """The achieved goal at ``goal_step`` where relabelled, else the episode's own: ``(B, 3)``."""
-        hindsight = replay.achieved[indices.episode, indices.goal_step]
-        return torch.where(indices.relabelled[:, None], hindsight, replay.desired[indices.episode])
+        pursued = replay.desired[indices.episode]
+        if not self.hindsight:
+            return pursued
+        achieved = replay.achieved[indices.episode, indices.goal_step]
+        return torch.where(indices.relabelled[:, None], achieved, pursued)
 
     def embed(self, goals: Tensor) -> Tensor:
         """``(B, 3)`` in metres -> ``(B, 3)``, centred and scaled."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from itertools import pairwise
 
 import torch
@@ -44,18 +44,60 @@ class Inputs(nn.Module):
         return torch.cat([*([] if z is None else [self.trunk(z)]), *vectors], dim=-1)
 
 
+class TwinLinear(nn.Module):
+    """Two linear layers of one shape, computed as one.
+
+    Args:
+        first: The first layer.
+        second: The second one. Their weights are copied, so that the pair starts where the two would.
+    """
+
+    def __init__(self, first: nn.Linear, second: nn.Linear) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.stack([first.weight, second.weight]).detach())  # (2, outputs, inputs)
+        self.bias = nn.Parameter(torch.stack([first.bias, second.bias]).detach())  # (2, outputs)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """``(2, B, inputs)`` -> ``(2, B, outputs)``."""
+        return torch.baddbmm(self.bias[:, None], x, self.weight.transpose(1, 2))
+
+    def each(self, x: Sequence[Tensor]) -> tuple[Tensor, ...]:
+        """The same as two products: ``(B, inputs)`` each -> ``(B, outputs)`` each."""
+        return tuple(map(F.linear, x, self.weight, self.bias))
+
+
 class TwinCritic(nn.Module):
-    """Two Q functions on one join of features, vectors and action (Fujimoto et al. 2018, arXiv:1802.09477)."""
+    """Two Q functions on one join of features, vectors and action (Fujimoto et al. 2018, arXiv:1802.09477).
+
+    The two share no weight. A GPU computes them as one product per layer, which halves its launches; a CPU as two, since
+    its batched product is a tenth slower.
+    """
 
     def __init__(self, inputs: Inputs, hidden: Sequence[int], actions: int) -> None:
         super().__init__()
         self.inputs = inputs
-        self.q = nn.ModuleList([mlp(inputs.width + actions, hidden, 1) for _ in range(2)])
+        pair = [mlp(inputs.width + actions, hidden, 1) for _ in range(2)]
+        twins = [TwinLinear(a, b) for a, b in zip(*pair, strict=True) if isinstance(a, nn.Linear)]
+        self.layers: Iterable[TwinLinear] = nn.ModuleList(twins)  # type: ignore[assignment]
 
     def forward(self, z: Tensor | None, vectors: Tensor, action: Tensor) -> Tensor:
         """``z (B, features)``, ``vectors (B, V)``, ``action (B, A)`` -> ``(2, B)``."""
         h = self.inputs(z, vectors, action)
-        return torch.stack([q(h).squeeze(-1) for q in self.q])
+        return self.apart(h) if h.is_cpu else self.batched(h)
+
+    def batched(self, h: Tensor) -> Tensor:
+        """``(B, width)`` -> ``(2, B)``, one product per layer."""
+        x = h.expand(2, *h.shape)
+        for i, layer in enumerate(self.layers):
+            x = layer(x.relu() if i else x)
+        return x.squeeze(-1)
+
+    def apart(self, h: Tensor) -> Tensor:
+        """``(B, width)`` -> ``(2, B)``, two products per layer."""
+        x: Sequence[Tensor] = (h, h)
+        for i, layer in enumerate(self.layers):
+            x = layer.each([t.relu() for t in x] if i else x)
+        return torch.stack(tuple(x)).squeeze(-1)
 
 
 class Actor(nn.Module):

@@ -100,7 +100,7 @@ class Learner:
         rate = self.settings.learning_rate
 
         def adam(module: nn.Module, lr: float) -> torch.optim.Optimizer:
-            return torch.optim.Adam(module.parameters(), lr=lr)
+            return torch.optim.Adam(module.parameters(), lr=lr, fused=True)
 
         optimisers = {"critic": adam(self.critic, rate), "actor": adam(self.actor, rate)}
         if self.encoders is not None and self.encoders.trainable:
@@ -112,7 +112,7 @@ class Learner:
             if any(True for _ in module.parameters()):
                 optimisers["auxiliary"] = adam(module, own or rate)
         if self.log_alpha.requires_grad:
-            optimisers["entropy"] = torch.optim.Adam([self.log_alpha], lr=rate)
+            optimisers["entropy"] = torch.optim.Adam([self.log_alpha], lr=rate, fused=True)
         return optimisers
 
     # -- acting -------------------------------------------------------------------------------------------------------

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch.distributions import Normal, TanhTransform, TransformedDistribution
 
-from fetchbench.learner.networks import Actor, Inputs, TwinCritic
+from fetchbench.learner.networks import Actor, Inputs, TwinCritic, mlp
 
 
 def test_log_density_of_a_squashed_gaussian():
@@ -57,3 +57,30 @@ def test_nothing_normalises_across_the_join():
     inputs = Inputs(10, 3, 4)
     vectors = torch.randn(2, 3)
     torch.testing.assert_close(inputs(1e6 * torch.randn(2, 10), vectors)[:, 4:], vectors)
+
+
+def test_twin_critics_start_as_two_networks_would_and_share_nothing():
+    torch.manual_seed(0)
+    critic = TwinCritic(Inputs(0, 7, 0), (16, 8), 4)
+    torch.manual_seed(0)
+    pair = [mlp(11, (16, 8), 1) for _ in range(2)]
+    vectors, action = torch.randn(5, 7), torch.randn(5, 4)
+    expected = torch.stack([q(torch.cat([vectors, action], dim=-1)).squeeze(-1) for q in pair])
+    assert torch.equal(critic(None, vectors, action), expected)
+    critic(None, vectors, action)[0].sum().backward()
+    for parameter in critic.parameters():
+        assert parameter.grad[0].any()
+        assert not parameter.grad[1].any()
+
+
+def test_twin_critics_as_one_product_per_layer_equal_two():
+    """What a GPU runs, held to what a CPU runs."""
+    torch.manual_seed(0)
+    critic = TwinCritic(Inputs(0, 7, 0), (16, 8), 4)
+    h = torch.randn(32, 11, requires_grad=True)
+    gradients = []
+    for form in (critic.apart, critic.batched):
+        q = form(h)
+        gradients.append((q, *torch.autograd.grad(q.square().sum(), [h, *critic.parameters()])))
+    for apart, batched in zip(*gradients, strict=True):
+        torch.testing.assert_close(apart, batched, rtol=1e-5, atol=1e-6)

@@ -7,6 +7,8 @@ import copy
 import pytest
 import torch
 
+from fetchbench.records.schema import Component
+
 
 def parts(r):
     """One batch, its draws, and what the features of it were before the update."""
@@ -91,6 +93,17 @@ def test_rewards_follow_the_relabelled_goals(rig):
     assert set(batch.reward.tolist()) <= {0.0, -1.0}
     uniform = torch.tensor([[0.3, 0.0, 0.0, 0.0]], dtype=torch.float64)  # relabelled with its own outcome
     assert r.sampler(uniform).reward.item() == 0.0
+
+
+def test_without_hindsight_every_goal_is_the_one_pursued(rig):
+    r = rig("critic", goal_space=Component(name="vector", options={"hindsight": False}))
+    batch = r.sampler(torch.tensor([[0.3, 0.0, 0.0, 0.0]], dtype=torch.float64))  # relabelled, were it allowed
+    episode, step = divmod(int(0.3 * r.replay.transitions), r.replay.horizon)
+    pursued = r.replay.desired[episode]
+    assert torch.equal(batch.vectors[0, -3:], r.built.goals.embed(pursued))
+    assert torch.equal(batch.next_vectors[0, -3:], r.built.goals.embed(pursued))
+    distance = (r.replay.achieved[episode, step + 1] - pursued).norm()
+    assert batch.reward.item() == -float(distance > 0.05)
 
 
 def test_acting_is_deterministic_without_noise_and_exploring_with(rig):
