@@ -24,7 +24,8 @@ class SpatialSoftmax(nn.Module):
 
     def attention(self, maps: Tensor) -> Tensor:
         """``(B, C, H, W)`` -> ``(B, C, H, W)``, each channel summing to 1."""
-        return (maps.flatten(2) / self.temperature).softmax(dim=-1).view_as(maps)
+        # In float32 whatever the convolutions' precision: coordinates are finer than bfloat16's steps.
+        return (maps.float().flatten(2) / self.temperature).softmax(dim=-1).view_as(maps)
 
     def forward(self, maps: Tensor) -> Tensor:
         """``(B, C, H, W)`` -> ``(B, 2 C)``: x of every channel, then y, each in [-1, 1], right and down positive."""

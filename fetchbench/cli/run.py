@@ -42,6 +42,21 @@ RUNS = Path("runs")
     help="Where networks train; auto is CUDA where there is one.",
 )
 @click.option("--threads", type=click.IntRange(1, 256), default=1, metavar="N", help="Threads per run; 1 by default.")
+@click.option(
+    "--precision",
+    type=click.Choice(["auto", "float32", "bfloat16"]),
+    default="auto",
+    show_default=True,
+    help="Of encoders when learning; auto is bfloat16 where the hardware multiplies it.",
+)
+@click.option(
+    "--compile",
+    "compile_",
+    type=click.Choice(["auto", "none", "inductor", "cuda-graph"]),
+    default="auto",
+    show_default=True,
+    help="auto compiles encoders where runs are long enough to repay it.",
+)
 @click.pass_context
 def run(
     context: click.Context,
@@ -53,6 +68,8 @@ def run(
     jobs: int | None,
     device: str,
     threads: int,
+    precision: str,
+    compile_: str,
 ) -> None:
     """Run what is missing of SUITE, a name or a .toml file, then print its board.
 
@@ -70,6 +87,8 @@ def run(
         seeds=seeds,
         device=device,
         threads=threads,
+        precision=precision,
+        compile_=compile_,
     )
     prepared = begin(planned, RUNS)
     slots = jobs or default_slots(planned.execution.device, threads)
@@ -106,7 +125,7 @@ def _print_start(planned: Plan, jobs: Sequence[Job], slots: int) -> None:
     _say(f"{planned.suite.name}: {found}" + (f"; {min(slots, unfinished)} at a time" if unfinished > 1 else ""))
     others = [job for job in jobs if job.request.execution != planned.execution and inspect(job).state == "stopped"]
     if others:
-        _say(f"{len(others)} of them keep the device and threads that they began with")
+        _say(f"{len(others)} of them keep the device, threads, precision and compile mode that they began with")
 
 
 def _print_board(planned: Plan) -> None:

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, cast
+from typing import TYPE_CHECKING
 
 from fetchbench.errors import SuiteError
 from fetchbench.execution.jobs import Job, prepare
@@ -26,7 +26,7 @@ class Plan:
         suite: With the methods that plugin files brought.
         requests: Every run of the suite.
         selected: Those to execute, in order.
-        execution: Device and threads of the runs that begin now.
+        execution: Device, threads, precision and compile mode of the runs that begin now.
         plugins: The plugin files.
     """
 
@@ -47,6 +47,8 @@ def plan(
     seeds: Sequence[int] = (),
     device: str = "auto",
     threads: int = 1,
+    precision: str = "auto",
+    compile_: str = "auto",
 ) -> Plan:
     """Load a suite and its plugins, and check that each selected run without a record can be built and drawn here.
 
@@ -59,6 +61,8 @@ def plan(
         methods: To execute; empty is all. So are ``tasks`` and ``seeds``.
         device: ``auto``, ``cpu`` or ``cuda``.
         threads: Per run.
+        precision: ``auto``, ``float32`` or ``bfloat16``.
+        compile_: ``auto``, ``none``, ``inductor`` or ``cuda-graph``.
 
     Raises:
         FetchbenchError: An unknown name, a broken suite or plugin, a method that cannot be built, no OpenGL, no such device.
@@ -71,18 +75,18 @@ def plan(
     # A plugin that prints must not spoil what is printed as the result.
     with contextlib.redirect_stdout(sys.stderr):
         # Plugins import torch.
+        from fetchbench.run.arithmetic import resolve
         from fetchbench.run.plugins import load_plugins
-        from fetchbench.run.prepare import resolve_device
 
         registry = load_plugins(plugins)
         registry.raise_for(plugins)
         suite = with_plugins(suite, registry, plugins)
-        resolved = cast(Literal["cpu", "cuda"], resolve_device(device))
-        execution = Execution(device=resolved, threads=threads)
-        every = requests(suite, registry, execution)
+        every = requests(suite, registry)
         chosen = select(suite, methods=methods, tasks=tasks, seeds=seeds)
         names = {method.name for method in chosen.methods}
         selected = [r for r in every if r.method.name in names and r.task in chosen.tasks and r.seed in chosen.seeds]
+        execution = resolve(selected, device=device, threads=threads, precision=precision, compile_=compile_)
+        every, selected = ([r.model_copy(update={"execution": execution}) for r in some] for some in (every, selected))
         check(suite.where, [r for r in selected if not (runs / run_directory(r) / "record.json").exists()], registry)
     return Plan(suite, tuple(every), tuple(selected), execution, tuple(plugins))
 

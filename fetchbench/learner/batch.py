@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import torch
 from torch import Tensor
 
 from fetchbench.environment.tracks import VectorLayout
 from fetchbench.replay import Replay, sample_indices
-from fetchbench.specs import GoalSpace
+from fetchbench.specs import GoalIndices, GoalSpace
 
 
 @dataclass(frozen=True)
@@ -94,16 +94,18 @@ class Sampler:
         """One batch.
 
         Args:
-            draws: ``float64 (B, 4)``, uniform in [0, 1).
+            draws: ``float64 (B, 4)``, uniform in [0, 1), in host memory. So is the arithmetic on them, whose results are then
+                sent to the device: neither side ever waits for the other.
             auxiliary_draws: ``float64 (B', 4)``, for an auxiliary loss with a batch of its own.
         """
         replay, horizon = self.replay, self.replay.horizon
-        indices = sample_indices(draws.to(replay.device), len(replay), horizon, k=self.k, strategy=self.strategy)
+        chosen = sample_indices(draws, len(replay), horizon, k=self.k, strategy=self.strategy)
+        indices = sent(chosen, replay.device)
         e, t = indices.episode, indices.step
         goals = self.goals.relabel(replay, indices)
         embedded = self.goals.embed(goals)
         following = max(1, 0 if self.own_batch else self.horizon)
-        frames = replay.stacks(e, t, self.stack, following) if replay.has_frames else None
+        frames = self._stacks(chosen, indices, following) if replay.has_frames else None
         sequences = None
         if self.horizon and frames is not None:
             sequences = self._own_sequences(auxiliary_draws) if self.own_batch else self._sequences(frames, e, t)
@@ -125,11 +127,21 @@ class Sampler:
         if draws is None:
             raise ValueError("the auxiliary loss has a batch of its own and needs draws of its own")
         replay = self.replay
-        own = sample_indices(draws.to(replay.device), len(replay), replay.horizon, k=0, strategy="final")
-        return self._sequences(replay.stacks(own.episode, own.step, self.stack, self.horizon), own.episode, own.step)
+        chosen = sample_indices(draws, len(replay), replay.horizon, k=0, strategy="final")
+        own = sent(chosen, replay.device)
+        return self._sequences(self._stacks(chosen, own, self.horizon), own.episode, own.step)
+
+    def _stacks(self, chosen: GoalIndices, indices: GoalIndices, following: int) -> Tensor:
+        there = indices if self.replay.frames_device == self.replay.device else chosen
+        return self.replay.stacks(there.episode, there.step, self.stack, following)
 
     def _sequences(self, frames: Tensor, episode: Tensor, step: Tensor) -> Sequences:
         steps = step[:, None] + torch.arange(self.horizon, device=step.device)  # (B, K)
         mask = steps < self.replay.horizon
         actions = self.replay.action[episode[:, None], steps.clamp(max=self.replay.horizon - 1)]
         return Sequences(frames, actions * mask[..., None], mask)
+
+
+def sent(indices: GoalIndices, device: torch.device) -> GoalIndices:
+    """Indices on a device."""
+    return GoalIndices(**{f.name: getattr(indices, f.name).to(device, non_blocking=True) for f in fields(indices)})

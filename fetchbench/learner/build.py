@@ -19,9 +19,9 @@ from fetchbench.learner.batch import Vectors
 from fetchbench.learner.draws import DrawSizes
 from fetchbench.learner.encoders import Encoders, PerFrame, feature_dim
 from fetchbench.learner.networks import Actor, Inputs, TwinCritic
-from fetchbench.learner.sac import Auxiliary, Learner
+from fetchbench.learner.sac import PLAIN, Auxiliary, Learner
 from fetchbench.protocol import LearnerSettings, Track
-from fetchbench.records.schema import Component, Method
+from fetchbench.records.schema import Component, Execution, Method
 from fetchbench.registry import Registry
 from fetchbench.specs import (
     Augmentation,
@@ -84,7 +84,7 @@ def build(
     settings: LearnerSettings,
     registry: Registry,
     seeds: InitialisationSeeds,
-    device: torch.device | str = "cpu",
+    execution: Execution = PLAIN,
 ) -> Built:
     """Build a method's networks and check that its components fit together.
 
@@ -93,7 +93,7 @@ def build(
     """
     scaled = settings.vectors == "scaled"
     goals = _goal_space(registry, method, task, scaled)
-    vectors = Vectors(vector_layout(method.track, task, pixel_track, scaled=scaled), device)
+    vectors = Vectors(vector_layout(method.track, task, pixel_track, scaled=scaled), execution.device)
     routing = _optional(registry, "gradient-routing", method.routing, GradientRoutingSpec) or NO_ROUTING
     parts = _Pixels(registry, method, routing, settings, task, seeds) if uses_frames(method.track) else None
     features = parts.feature_dim if parts else 0
@@ -115,7 +115,7 @@ def build(
         views=method.views,
         target_views=method.target_views,
         auxiliary=auxiliary,
-        device=device,
+        execution=execution,
     )
     return Built(
         learner=learner,

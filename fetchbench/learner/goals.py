@@ -36,7 +36,9 @@ class VectorGoals:
 
     def embed(self, goals: Tensor) -> Tensor:
         """``(B, 3)`` in metres -> ``(B, 3)``, centred and scaled."""
-        return ((goals - self._center.to(goals.device)) * self._scale.to(goals.device)).float()
+        if self._center.device != goals.device:
+            self._center, self._scale = self._center.to(goals.device), self._scale.to(goals.device)
+        return ((goals - self._center) * self._scale).float()
 
     def reward(self, replay: Replay, indices: GoalIndices, goals: Tensor) -> Tensor:
         """0 where the outcome lies within the task's threshold of the goal, else -1: ``(B,)``."""

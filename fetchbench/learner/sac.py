@@ -19,9 +19,15 @@ from torch import Tensor, nn
 from fetchbench.learner.batch import Batch, Sequences
 from fetchbench.learner.draws import Draws
 from fetchbench.learner.encoders import Encoders, polyak
+from fetchbench.learner.encoding import Passes
+from fetchbench.learner.graph import Graphs
 from fetchbench.learner.networks import Actor, TwinCritic
 from fetchbench.protocol import LearnerSettings
+from fetchbench.records.schema import Execution
 from fetchbench.specs import Augmentation, AuxiliaryInputs, AuxiliaryLossSpec, GradientRoutingSpec
+
+PLAIN = Execution()
+"""Float32 on one CPU thread, nothing compiled: what every other way of doing the arithmetic is held to."""
 
 
 class Observer(Protocol):
@@ -48,6 +54,15 @@ class Auxiliary:
     momentum: nn.Module | None
 
 
+@dataclass(frozen=True)
+class Weights:
+    """How much of each loss reaches the encoders in one update."""
+
+    critic: float
+    actor: float
+    auxiliary: float
+
+
 class Learner:
     """Networks, optimisers and the update.
 
@@ -62,7 +77,7 @@ class Learner:
         views: K, views of the observation. The actor learns from the first.
         target_views: M, views of the next observation.
         auxiliary: The auxiliary loss.
-        device: Where all of it lives.
+        execution: Where all of it lives, and how its arithmetic is done.
     """
 
     def __init__(
@@ -78,29 +93,34 @@ class Learner:
         views: int = 1,
         target_views: int = 1,
         auxiliary: Auxiliary | None = None,
-        device: torch.device | str = "cpu",
+        execution: Execution = PLAIN,
     ) -> None:
         self.routing, self.settings, self.stack = routing, settings, stack
         self.augmentation, self.views, self.target_views = augmentation, views, target_views
         self.auxiliary = auxiliary
-        self.device = torch.device(device)
+        device = self.device = torch.device(execution.device)
         self.updates = 0
+        self._encode = Passes(execution)
+        self._graphs = Graphs() if execution.compile == "cuda-graph" else None
         self.encoders = encoders.to(device) if encoders is not None else None
+        if self.encoders is not None:
+            self._encode.place(self.encoders)
         self.actor, self.critic = actor.to(device), critic.to(device)
         self.target_critic = copy.deepcopy(self.critic).requires_grad_(False)
         if auxiliary is not None:
             auxiliary.module.to(device)
             if auxiliary.momentum is not None:
-                auxiliary.momentum.to(device)
+                self._encode.place(auxiliary.momentum.to(device))
         start = torch.tensor(math.log(settings.entropy_coefficient), device=device)
         self.log_alpha = nn.Parameter(start, requires_grad=settings.entropy == "learned")
         self.optimisers = self._optimisers()
 
     def _optimisers(self) -> dict[str, torch.optim.Optimizer]:
         rate = self.settings.learning_rate
+        capturable = self.device.type == "cuda"
 
         def adam(module: nn.Module, lr: float) -> torch.optim.Optimizer:
-            return torch.optim.Adam(module.parameters(), lr=lr, fused=True)
+            return torch.optim.Adam(module.parameters(), lr=lr, fused=True, capturable=capturable)
 
         optimisers = {"critic": adam(self.critic, rate), "actor": adam(self.actor, rate)}
         if self.encoders is not None and self.encoders.trainable:
@@ -112,7 +132,7 @@ class Learner:
             if any(True for _ in module.parameters()):
                 optimisers["auxiliary"] = adam(module, own or rate)
         if self.log_alpha.requires_grad:
-            optimisers["entropy"] = torch.optim.Adam([self.log_alpha], lr=rate, fused=True)
+            optimisers["entropy"] = torch.optim.Adam([self.log_alpha], lr=rate, fused=True, capturable=capturable)
         return optimisers
 
     # -- acting -------------------------------------------------------------------------------------------------------
@@ -150,20 +170,31 @@ class Learner:
             observer: Told of each loss's gradient in each encoder and of each optimiser's step.
 
         Returns:
-            Scalars for the metrics, on the device.
+            Scalars for the metrics, on the device; of a captured graph, until the next update.
         """
-        weight = {loss: self.routing.at(loss, self.updates) for loss in ("critic", "actor", "auxiliary")}
+        weights = Weights(**{loss: self.routing.at(loss, self.updates) for loss in ("critic", "actor", "auxiliary")})
+        due = self.auxiliary is not None and self.updates % self.auxiliary.spec.period == 0
+        if self._graphs is None or observer is not None:
+            metrics = self._update(batch, draws, weights, due, observer)
+        else:
+            metrics = self._graphs((weights, due), lambda b, d: self._update(b, d, weights, due), batch, draws)
+        self.updates += 1
+        return metrics
+
+    def _update(
+        self, batch: Batch, draws: Draws, weights: Weights, due: bool, observer: Observer | None = None
+    ) -> dict[str, Tensor]:
+        """The update itself: nothing in it depends on anything but its arguments and the state of networks and optimisers."""
         size = len(batch.action)
         self._zero_encoder_gradients()
-
-        z, z_actor, z_next_actor, z_next_target = self._features(batch, draws, weight)
-        critic_leaf, actor_leaf = leaf(z, weight["critic"]), leaf(first(z_actor, size), weight["actor"])
+        z, z_actor, z_next_actor, z_next_target = self._features(batch, draws, weights)
+        critic_leaf, actor_leaf = leaf(z, weights.critic), leaf(first(z_actor, size), weights.actor)
         metrics = self._critic_step(batch, draws, critic_leaf, z_next_actor, z_next_target, observer)
-        metrics |= self._auxiliary_step(batch.sequences, draws, weight["auxiliary"], observer)
+        if due:
+            metrics |= self._auxiliary_step(batch.sequences, draws, weights.auxiliary, observer)
         metrics |= self._actor_step(batch, draws, actor_leaf, first(z, size), observer)
-        self._encoder_step(z, z_actor, critic_leaf, actor_leaf, weight, observer)
+        self._encoder_step(z, z_actor, critic_leaf, actor_leaf, weights, observer)
         self._averages()
-        self.updates += 1
         return metrics
 
     def pretrain(self, sequences: Sequences, draws: Draws) -> dict[str, Tensor]:
@@ -176,24 +207,24 @@ class Learner:
         return metrics
 
     def _features(
-        self, batch: Batch, draws: Draws, weight: dict[str, float]
+        self, batch: Batch, draws: Draws, weights: Weights
     ) -> tuple[Tensor | None, Tensor | None, Tensor | None, Tensor | None]:
         """z of the K views for critic and actor, and of the M next views for the actor and the target."""
         if self.encoders is None or batch.frames is None:
             return None, None, None, None
-        e, f = self.encoders, self.stack
+        e, f, encode = self.encoders, self.stack, self._encode
         frames = self._augmented(batch.frames[:, :f], draws.views)
         following = self._augmented(batch.frames[:, 1 : f + 1], draws.next_views)
-        with torch.set_grad_enabled(weight["critic"] > 0 or (weight["actor"] > 0 and not e.separate)):
-            z = e.critic(frames)
+        with torch.set_grad_enabled(weights.critic > 0 or (weights.actor > 0 and not e.separate)):
+            z = encode(e.critic, frames)
         z_actor = z
         if e.separate:
-            with torch.set_grad_enabled(weight["actor"] > 0):
-                z_actor = e.actor(frames[: len(batch.action)])
+            with torch.set_grad_enabled(weights.actor > 0):
+                z_actor = encode(e.actor, frames[: len(batch.action)])
         with torch.no_grad():
-            z_next_actor = e.actor(following)
+            z_next_actor = encode(e.actor, following)
             target = e.target if e.target is not None else e.critic
-            z_next_target = z_next_actor if target is e.actor else target(following)
+            z_next_target = z_next_actor if target is e.actor else encode(target, following)
         return z, z_actor, z_next_actor, z_next_target
 
     def _augmented(self, frames: Tensor, draws: Tensor) -> Tensor:
@@ -246,16 +277,20 @@ class Learner:
         self, sequences: Sequences | None, draws: Draws, weight: float, observer: Observer | None
     ) -> dict[str, Tensor]:
         a, e = self.auxiliary, self.encoders
-        if a is None or e is None or sequences is None or self.updates % a.spec.period:
+        if a is None or e is None or sequences is None:
             return {}
+
+        momentum = a.momentum if a.momentum is not None else e.critic
 
         def encode(frames: Tensor) -> Tensor:
             with torch.set_grad_enabled(weight > 0):
-                z: Tensor = e.critic(frames)
-            return z
+                return self._encode(e.critic, frames)
+
+        @torch.no_grad()
+        def encode_momentum(frames: Tensor) -> Tensor:
+            return self._encode(momentum, frames)
 
         raw, augmentation = sequences.frames, self.augmentation
-        momentum = a.momentum if a.momentum is not None else e.critic
         inputs = AuxiliaryInputs(
             # Where crops are cut from larger frames, the unaugmented ones are those that acting sees.
             frames=raw if augmentation is None else augmentation.evaluate(raw),
@@ -265,7 +300,7 @@ class Learner:
             uniform=draws.auxiliary_uniform,
             normal=draws.auxiliary_normal,
             encode=encode,
-            encode_momentum=torch.no_grad()(momentum),
+            encode_momentum=encode_momentum,
             encoder=e.critic,
         )
         loss, metrics = a.module(inputs)
@@ -289,7 +324,7 @@ class Learner:
         z_actor: Tensor | None,
         critic_leaf: Tensor | None,
         actor_leaf: Tensor | None,
-        weight: dict[str, float],
+        weights: Weights,
         observer: Observer | None,
     ) -> None:
         """Send each loss's share of the gradient through its encoder, then step each encoder once."""
@@ -297,15 +332,18 @@ class Learner:
         if e is None or z is None or z_actor is None:
             return
         names = [name for name, _ in e.named()]
-        paths = [("critic", names[0], z, critic_leaf), ("actor", names[-1], z_actor, actor_leaf)]
+        paths = [
+            ("critic", weights.critic, names[0], z, critic_leaf),
+            ("actor", weights.actor, names[-1], z_actor, actor_leaf),
+        ]
         pending: dict[str, tuple[Tensor, Tensor]] = {}  # encoder -> its z and the gradient that arrives there
-        for loss, name, output, at in paths:
-            if at is None or at.grad is None or weight[loss] == 0:
+        for loss, weight, name, output, at in paths:
+            if at is None or at.grad is None or weight == 0:
                 if observer is not None:
                     observer.gradient(loss, name, None)
                 continue
             arriving = torch.zeros_like(output)
-            arriving[: len(at)] = weight[loss] * at.grad
+            arriving[: len(at)] = weight * at.grad
             if observer is not None:
                 observer.gradient(loss, name, path_norm(output, dict(e.named())[name], arriving))
             pending[name] = (output, pending[name][1] + arriving if name in pending else arriving)

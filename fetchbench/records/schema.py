@@ -10,9 +10,9 @@ import hashlib
 import json
 import math
 from collections.abc import Iterator
-from typing import Annotated, Any, Literal, TypeAlias
+from typing import Annotated, Any, Literal, Self, TypeAlias
 
-from pydantic import Field, JsonValue, field_validator
+from pydantic import Field, JsonValue, field_validator, model_validator
 
 from fetchbench.protocol import LEARNER_VERSION, PROTOCOL_VERSION, Budget, Evaluation, LearnerSettings, Scene, Settings, Track
 from fetchbench.specs import PixelSpec
@@ -108,12 +108,31 @@ class Method(Settings):
 
 
 class Execution(Settings):
-    """How the arithmetic is done. Fixed in the request: resuming keeps it."""
+    """How the arithmetic is done. Fixed in the request: resuming keeps it. No part of a run's key.
+
+    Args:
+        device: Where networks train.
+        threads: Of the trainer's arithmetic.
+        precision: Of the encoders' passes when learning; ``bfloat16`` is autocast. All else, and acting, is float32.
+        compile: ``none``; ``inductor`` runs the encoders through ``torch.compile``; ``cuda-graph`` does so too, and captures
+            the whole update as one graph.
+    """
 
     device: Literal["cpu", "cuda"] = "cpu"
     threads: int = Field(default=1, ge=1, le=256)
-    precision: Literal["float32"] = "float32"
-    compile: Literal["none"] = "none"
+    precision: Literal["float32", "bfloat16"] = "float32"
+    compile: Literal["none", "inductor", "cuda-graph"] = "none"
+
+    @model_validator(mode="after")
+    def _fit_together(self) -> Self:
+        if self.compile == "cuda-graph" and self.device != "cuda":
+            raise ValueError(f"compile = 'cuda-graph' needs device = 'cuda', not {self.device!r}")
+        return self
+
+    @property
+    def on_cpu(self) -> Execution:
+        """Plain arithmetic on the CPU: to build a method for a look at it, or for its policy alone."""
+        return Execution(threads=self.threads)
 
 
 class RunRequest(Settings):
@@ -249,6 +268,7 @@ class Cost(Settings):
     peak_memory_mb: float
     peak_gpu_memory_mb: float | None = None
     replay_mb: float
+    frames_on: Literal["", "cpu", "cuda"] = Field("", description="where the replay kept its frames; empty without any")
     attempts: int
 
 

@@ -8,6 +8,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from fetchbench.replay.staging import Staging
+
 
 @dataclass(frozen=True)
 class EpisodeBatch:
@@ -77,10 +79,13 @@ class Replay:
         self.desired = torch.zeros(capacity, goal_dim, device=device)
         self.action = torch.zeros(capacity, horizon, action_dim, device=device)
         self._frames: Tensor | None = None
+        self._staging: Staging | None = None
         if frame is not None:
             # `empty`: pages of memory are taken when frames arrive, not at the start.
             size = (capacity * (horizon + 1), *frame)
             self._frames = torch.empty(size, dtype=frame_dtype, device=frames_device or device)
+            if self._frames.device != self.device:
+                self._staging = Staging(self.device)
 
     def __len__(self) -> int:
         """Episodes held."""
@@ -94,6 +99,11 @@ class Replay:
     @property
     def has_frames(self) -> bool:
         return self._frames is not None
+
+    @property
+    def frames_device(self) -> torch.device:
+        """Where frames are kept, and where :meth:`stacks` wants its indices so that nothing waits."""
+        return self.device if self._frames is None else self._frames.device
 
     @property
     def bytes(self) -> int:
@@ -148,8 +158,8 @@ class Replay:
         """Gather each transition's frames: its stack and the frames that follow.
 
         Args:
-            episode: ``int64 (B,)`` slots.
-            step: ``int64 (B,)``, t.
+            episode: ``int64 (B,)`` slots, on :attr:`frames_device`.
+            step: ``int64 (B,)``, t, likewise.
             frames: F, the stack; before the episode's first frame that frame is repeated.
             following: K; past the episode's last frame that frame is repeated.
 
@@ -158,12 +168,12 @@ class Replay:
         """
         if self._frames is None:
             raise ValueError("this replay stores no frames")
-        offsets = torch.arange(1 - frames, following + 1, device=self.device)
-        states = (step[:, None] + offsets).clamp_(0, self.horizon)  # (B, F+K)
-        index = episode[:, None] * (self.horizon + 1) + states
         stored = self._frames
-        gathered = stored.index_select(0, index.flatten().to(stored.device))
-        return gathered.to(self.device, non_blocking=True).reshape(*index.shape, *stored.shape[1:])
+        offsets = torch.arange(1 - frames, following + 1, device=stored.device)
+        states = (step[:, None] + offsets).clamp_(0, self.horizon)  # (B, F+K)
+        index = (episode[:, None] * (self.horizon + 1) + states).flatten()
+        gathered = stored.index_select(0, index) if self._staging is None else self._staging.gather(stored, index)
+        return gathered.reshape(*states.shape, *stored.shape[1:])
 
     def _part(self, name: str) -> Tensor:
         if name != "frames":

@@ -96,11 +96,10 @@ def load_policy(run: Path | str, plugins: Sequence[Path | str] = ()) -> Policy:
     """
     folder = Path(run)
     request = read_request(folder)
-    execution = request.execution.model_copy(update={"device": "cpu"})
     files = [Path(file) for file in plugins]
     registry = load_plugins(files)
     registry.raise_for(files)
-    built = build_request(request.model_copy(update={"execution": execution}), registry)
+    built = build_request(request.model_copy(update={"execution": request.execution.on_cpu}), registry)
     checkpoint = Checkpoint(folder / "checkpoint")
     if not checkpoint.exists:
         raise FetchbenchError(f"{folder} holds no checkpoint yet: the run has not come to one")

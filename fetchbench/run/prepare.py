@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import torch
-
 from fetchbench.environment.tasks import get_task
 from fetchbench.errors import FetchbenchError, PluginError, one_line
 from fetchbench.learner.build import Built, InitialisationSeeds, build
@@ -24,8 +22,7 @@ def build_request(request: RunRequest, registry: Registry) -> Built:
     for kind, component in request.method.components():
         check_source(registry, kind, component)
     seeds = InitialisationSeeds(*(stream_seed(task, seed, s) for s in ("encoder", "actor", "critic", "auxiliary")))
-    device = torch.device(request.execution.device)
-    return build(request.method, get_task(task), request.pixel_track, request.learner, registry, seeds, device)
+    return build(request.method, get_task(task), request.pixel_track, request.learner, registry, seeds, request.execution)
 
 
 def preflight(requests: Sequence[RunRequest], registry: Registry) -> list[str]:
@@ -42,9 +39,7 @@ def preflight(requests: Sequence[RunRequest], registry: Registry) -> list[str]:
             continue
         seen.add(what)
         try:
-            build_request(
-                request.model_copy(update={"execution": request.execution.model_copy(update={"device": "cpu"})}), registry
-            )
+            build_request(request.model_copy(update={"execution": request.execution.on_cpu}), registry)
         except FetchbenchError as error:
             problems.setdefault(request.method.name, str(error))
         except Exception as error:
@@ -67,15 +62,3 @@ def check_source(registry: Registry, kind: str, component: Component) -> None:
             f"{kind.replace('-', ' ')} {component.name!r}: {found.location} changed after this run was requested "
             f"(sha256 {component.source_sha256[:12]}, now {found.source_sha256[:12]}); run the suite again to request it anew"
         )
-
-
-def resolve_device(wanted: str) -> str:
-    """``auto`` is CUDA where there is one.
-
-    Raises:
-        FetchbenchError: ``cuda`` was asked for and there is none.
-    """
-    available = torch.cuda.is_available()
-    if wanted == "cuda" and not available:
-        raise FetchbenchError("no CUDA device is available; run `fetchbench doctor`, or use --device cpu")
-    return ("cuda" if available else "cpu") if wanted == "auto" else wanted

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import ctypes
 import fcntl
 import os
 import time
@@ -11,7 +9,6 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-import torch
 from pydantic import ValidationError
 
 from fetchbench.environment.tasks import get_task
@@ -19,6 +16,7 @@ from fetchbench.environment.vector import VectorEnvironment
 from fetchbench.errors import RecordError, RunFailedError, StorageError, WorkerError
 from fetchbench.records.schema import Record, RunRequest, Status
 from fetchbench.records.store import append_line, read_lines, record_text, storage_errors, write_atomically
+from fetchbench.run.arithmetic import configure
 from fetchbench.run.checkpoint import Checkpoint
 from fetchbench.run.plugins import load_plugins
 from fetchbench.run.prepare import build_request
@@ -26,8 +24,6 @@ from fetchbench.run.provenance import provenance
 from fetchbench.run.trainer import Trainer
 
 LOCK_WAIT_S = 60.0
-
-_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # malloc.h
 
 
 def run(
@@ -131,32 +127,6 @@ def read_request(directory: Path) -> RunRequest:
         raise RecordError(
             f"{path}: not a valid request ({place}: {first['msg']}); delete the folder and run the suite"
         ) from error
-
-
-def configure(request: RunRequest) -> None:
-    """Set what the request fixes about the arithmetic, for the whole process."""
-    keep_memory()
-    torch.set_num_threads(request.execution.threads)
-    if request.execution.device == "cpu":
-        torch.use_deterministic_algorithms(True)
-        # Every tensor is written before it is read; filling all of them first takes a sixth of an update.
-        torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
-        # Numbers below 1e-38 change nothing but the time that arithmetic on them takes.
-        torch.set_flush_denormal(True)
-    # Plugins that draw from the global generator at least start from the same state.
-    torch.manual_seed(request.seed)
-
-
-def keep_memory() -> None:
-    """Have glibc keep what it frees for the next tensor of the size.
-
-    By default each tensor of over 128 kB up to 32 MB is fetched from the kernel and given back: a third of the time of an
-    update of a small CNN went into that.
-    """
-    with contextlib.suppress(AttributeError):  # another C library
-        mallopt = ctypes.CDLL(None).mallopt
-        mallopt(_M_MMAP_THRESHOLD, 1 << 30)
-        mallopt(_M_TRIM_THRESHOLD, 1 << 30)
 
 
 def begin_attempt(directory: Path) -> int:

@@ -7,7 +7,7 @@ import resource
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
@@ -319,8 +319,14 @@ class Trainer:
             peak_memory_mb=round(peak, 1),
             peak_gpu_memory_mb=round(torch.cuda.max_memory_allocated() / 2**20, 1) if gpu else None,
             replay_mb=round(self.replay.bytes / 2**20, 1),
+            frames_on=self._frames_on(),
             attempts=attempts,
         )
+
+    def _frames_on(self) -> Literal["", "cpu", "cuda"]:
+        if not self.replay.has_frames:
+            return ""
+        return "cuda" if self.replay.frames_device.type == "cuda" else "cpu"
 
     def _elapsed(self) -> tuple[float, float]:
         return time.monotonic() - self._began[0], self._core_seconds() - self._began[1]

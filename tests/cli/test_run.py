@@ -183,7 +183,7 @@ def test_a_resumed_run_keeps_its_threads_and_says_so(fetchbench, children, works
     (path,) = workspace.glob("runs/*/blind/seed0-*/request.json")
     children()
     answer = fetchbench(*arguments)
-    assert "1 of them keep the device and threads that they began with" in answer.err
+    assert "1 of them keep the device, threads, precision and compile mode that they began with" in answer.err
     assert '"threads": 2' in path.read_text()
 
 

@@ -13,8 +13,9 @@ from fetchbench.environment.tasks import get_task
 from fetchbench.learner.batch import Batch, Sampler
 from fetchbench.learner.build import Built, InitialisationSeeds, build
 from fetchbench.learner.draws import Draws, draw
+from fetchbench.learner.sac import PLAIN
 from fetchbench.protocol import LearnerSettings
-from fetchbench.records.schema import Component, Method
+from fetchbench.records.schema import Component, Execution, Method
 from fetchbench.registry import Registry
 from fetchbench.replay import EpisodeBatch, Replay
 from fetchbench.run.plugins import load_plugins
@@ -83,6 +84,7 @@ def rig(registry: Registry) -> Callable[..., Rig]:
         settings: dict[str, Any] | None = None,
         extra: Registry | None = None,
         seed: int = 0,
+        execution: Execution = PLAIN,
         **fields: Any,
     ) -> Rig:
         learner = LearnerSettings(**{"batch_size": BATCH, "hidden": (16, 16), **(settings or {})})
@@ -97,6 +99,6 @@ def rig(registry: Registry) -> Callable[..., Rig]:
         )
         seeds = InitialisationSeeds(encoder=1, actor=2, critic=3, auxiliary=4)
         task = get_task("FetchReach-v4")
-        return Rig(build(method, task, "pixels-only", learner, known, seeds), learner, seed)
+        return Rig(build(method, task, "pixels-only", learner, known, seeds, execution), learner, seed)
 
     return make

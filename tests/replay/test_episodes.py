@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from fetchbench.replay import EpisodeBatch, Replay
+from fetchbench.replay.staging import Staging
 
 T, D, A = 5, 4, 2
 
@@ -89,3 +90,15 @@ def test_each_frame_is_stored_once():
     replay = Replay(capacity=2, horizon=50, observation_dim=25, action_dim=4, frame=(3, 84, 84))
     replay.added = 2
     assert replay.bytes / replay.transitions < 22_600
+
+
+def test_frames_kept_elsewhere_give_the_same_stacks():
+    """As on a GPU whose memory is too small; here the staging buffers stand between host memory and host memory."""
+    plain, spilled = store(), store()
+    spilled._staging = Staging(torch.device("cpu"))
+    for replay in (plain, spilled):
+        replay.add(episodes(range(4)))
+    episode, step = torch.tensor([0, 3, 2, 1]), torch.tensor([0, 4, 2, 1])
+    for _ in range(3):
+        assert torch.equal(plain.stacks(episode, step, 3, 2), spilled.stacks(episode, step, 3, 2))
+    assert spilled.frames_device == torch.device("cpu")

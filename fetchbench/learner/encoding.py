@@ -1,0 +1,65 @@
+"""How encoders are run: precision, memory format, compiler. The rest of the update never asks."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+
+from fetchbench.errors import PluginError, one_line
+from fetchbench.records.schema import Execution
+
+Encode = Callable[[Tensor], Tensor]
+
+
+class Passes:
+    """Runs encoders as an :class:`~fetchbench.records.schema.Execution` says.
+
+    ``bfloat16`` is autocast around the encoder alone: weights, optimiser, heads and losses stay float32, and so does acting.
+    Anything but plain float32 keeps the encoders' weights in channels-last order, which is how fast convolutions want them.
+
+    Args:
+        execution: Precision and compile mode.
+    """
+
+    def __init__(self, execution: Execution) -> None:
+        self._device = execution.device
+        self._lowered = execution.precision == "bfloat16"
+        self._compiles = execution.compile != "none"
+        self._plain = not self._lowered and not self._compiles
+        self._compiled: dict[int, Encode] = {}
+
+    def place(self, encoder: nn.Module) -> None:
+        """Bring an encoder's weights into the order that its passes want, in place."""
+        if not self._plain:
+            encoder.to(memory_format=torch.channels_last)
+
+    def __call__(self, encoder: nn.Module, frames: Tensor) -> Tensor:
+        """``uint8 (B, F, 3, H, W)`` -> ``float32 (B, dim)``.
+
+        Raises:
+            PluginError: torch.compile cannot compile the encoder here.
+        """
+        if self._plain:
+            z: Tensor = encoder(frames)
+            return z
+        lowered = torch.autocast(self._device, torch.bfloat16) if self._lowered else contextlib.nullcontext()
+        with lowered:
+            return (self._run_compiled(encoder, frames) if self._compiles else encoder(frames)).float()
+
+    def _run_compiled(self, encoder: nn.Module, frames: Tensor) -> Tensor:
+        from torch._dynamo.exc import TorchDynamoException
+
+        run = self._compiled.get(id(encoder))
+        if run is None:
+            run = self._compiled[id(encoder)] = torch.compile(encoder, dynamic=False)
+        try:
+            return run(frames)
+        except TorchDynamoException as error:
+            name = type(encoder).__name__
+            raise PluginError(
+                f"torch.compile cannot compile the encoder {name}: {one_line(error)}; "
+                "delete the run's folder and run the suite with --compile none"
+            ) from error

@@ -1,0 +1,135 @@
+"""How the arithmetic of runs is done: what ``auto`` means on this machine, and how a process is set up for it."""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import os
+import shutil
+import sysconfig
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Literal
+
+import torch
+
+from fetchbench.environment.tracks import uses_frames
+from fetchbench.errors import FetchbenchError
+from fetchbench.records.schema import Execution, RunRequest
+
+BFLOAT16_FLAGS = {"avx512_bf16", "amx_bf16", "bf16"}
+"""Names, in /proc/cpuinfo, of instructions that multiply bfloat16 numbers; without them they are slower than float32."""
+
+COMPILE_FROM_UPDATES = 20_000
+"""Compiling takes most of a minute and makes the update of a convolutional encoder a fifth to a third faster."""
+
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # malloc.h
+
+
+def resolve(
+    requests: Sequence[RunRequest],
+    *,
+    device: str = "auto",
+    threads: int = 1,
+    precision: str = "auto",
+    compile_: str = "auto",
+) -> Execution:
+    """What ``auto`` means here, for these runs.
+
+    Args:
+        requests: The runs that will be executed so.
+        device: ``auto`` is CUDA where there is one.
+        threads: Per run.
+        precision: ``auto`` is ``bfloat16`` where the processor or GPU multiplies it in hardware.
+        compile_: ``auto`` is ``cuda-graph`` on a GPU, and ``inductor`` on a CPU that has a compiler, each where runs are long
+            enough to repay it.
+
+    Raises:
+        FetchbenchError: Something was asked for by name that is not here.
+    """
+    found = resolve_device(device)
+    if precision == "auto":
+        precision = "bfloat16" if has_bfloat16(found) else "float32"
+    if compile_ == "auto":
+        compile_ = "none"
+        if found == "cuda" or (can_compile() and any(map(_repays_compiling, requests))):
+            compile_ = "cuda-graph" if found == "cuda" else "inductor"
+    if compile_ == "cuda-graph" and found != "cuda":
+        raise FetchbenchError("--compile cuda-graph needs a CUDA device; use inductor, none or auto")
+    if compile_ == "inductor" and not can_compile():
+        raise FetchbenchError(
+            "torch.compile needs g++ and Python's headers (Debian, Ubuntu: `apt-get install -y g++ python3-dev`); "
+            "install them, or use --compile none"
+        )
+    # The words were checked by the command line; the model checks them again.
+    values = {"device": found, "threads": threads, "precision": precision, "compile": compile_}
+    return Execution.model_validate(values)
+
+
+def _repays_compiling(request: RunRequest) -> bool:
+    updates = request.budget.steps * request.learner.updates_per_step
+    return uses_frames(request.method.track) and updates >= COMPILE_FROM_UPDATES
+
+
+def resolve_device(wanted: str) -> Literal["cpu", "cuda"]:
+    """``auto`` is CUDA where there is one.
+
+    Raises:
+        FetchbenchError: ``cuda`` was asked for and there is none.
+    """
+    available = torch.cuda.is_available()
+    if wanted == "cuda" and not available:
+        raise FetchbenchError("no CUDA device is available; run `fetchbench doctor`, or use --device cpu")
+    return "cuda" if wanted == "cuda" or (wanted == "auto" and available) else "cpu"
+
+
+def has_bfloat16(device: str) -> bool:
+    """Whether bfloat16 products are done in hardware."""
+    if device == "cuda":
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    return bool(BFLOAT16_FLAGS & processor_flags())
+
+
+def processor_flags() -> set[str]:
+    """The processor's instruction sets, by the kernel's names; empty where it does not say."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return set()
+    return {flag for line in lines if line.startswith(("flags", "Features")) for flag in line.partition(":")[2].split()}
+
+
+def can_compile() -> bool:
+    """Whether torch.compile finds what it needs to build code for a CPU."""
+    return bool(shutil.which(os.environ.get("CXX", "g++"))) and Path(sysconfig.get_paths()["include"], "Python.h").exists()
+
+
+def configure(request: RunRequest) -> None:
+    """Set what the request fixes about the arithmetic, for the whole process."""
+    execution = request.execution
+    keep_memory()
+    torch.set_num_threads(execution.threads)
+    if execution.device == "cpu":
+        torch.use_deterministic_algorithms(True)
+        # Every tensor is written before it is read; filling all of them first takes a sixth of an update.
+        torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
+        # Numbers below 1e-38 change nothing but the time that arithmetic on them takes.
+        torch.set_flush_denormal(True)
+    elif execution.precision == "bfloat16":
+        # What autocast leaves in float32, the heads' products, may take the GPU's TensorFloat-32.
+        torch.set_float32_matmul_precision("high")
+        torch.backends.cudnn.benchmark = True
+    # Plugins that draw from the global generator at least start from the same state.
+    torch.manual_seed(request.seed)
+
+
+def keep_memory() -> None:
+    """Have glibc keep what it frees for the next tensor of the size.
+
+    By default each tensor of over 128 kB up to 32 MB is fetched from the kernel and given back: a third of the time of an
+    update of a small CNN went into that.
+    """
+    with contextlib.suppress(AttributeError):  # another C library
+        mallopt = ctypes.CDLL(None).mallopt
+        mallopt(_M_MMAP_THRESHOLD, 1 << 30)
+        mallopt(_M_TRIM_THRESHOLD, 1 << 30)
