@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from fetchbench.records.schema import Execution
 from fetchbench.records.store import record_text, write_atomically
 
 from .conftest import RunFolder, make_request
@@ -43,6 +44,7 @@ def test_a_finished_run(undisturbed):
     assert record.cost.attempts == 1
     assert record.cost.core_s > 1
     assert record.cost.peak_memory_mb > 200
+    assert record.cost.frames_on == "cpu"
     assert record.provenance.renderer["backend"] in ("egl", "osmesa")
     assert record.provenance.packages["mujoco"].startswith("3.")
     # What only resuming needs is gone, the final weights stay.
@@ -72,6 +74,24 @@ def test_kill_9_at_and_between_checkpoints(undisturbed, disturbed):
     assert disturbed.record.cost.attempts == 3
     evaluations = [line["steps"] for line in disturbed.lines("evaluation")]
     assert evaluations == [200, 400]  # metrics written after the last checkpoint were cut
+
+
+@pytest.mark.parametrize(
+    "execution",
+    [
+        Execution(precision="bfloat16"),
+        pytest.param(Execution(precision="bfloat16", compile="inductor"), marks=pytest.mark.slow),
+    ],
+    ids=["bfloat16", "compiled"],
+)
+def test_a_fast_run_goes_on_to_the_same_result(registry, run_folder, execution):
+    request = make_request(registry, execution=execution)
+    whole, parts = run_folder(request, "whole"), run_folder(request, "parts")
+    whole.finish()
+    parts.stop_when(lambda: parts.has_checkpoint() and bool(parts.lines("evaluation")), signal.SIGKILL)
+    parts.finish()
+    assert parts.record.cost.attempts == 2
+    assert_same_result(parts, whole)
 
 
 def test_an_interrupt_leaves_a_checkpoint_at_the_next_episode_end(undisturbed, disturbed):
