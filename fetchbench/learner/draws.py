@@ -70,10 +70,10 @@ def draw(sizes: DrawSizes, noise: torch.Generator, augmentation: torch.Generator
     s = sizes
 
     def normal(*shape: int) -> Tensor:
-        return torch.randn(*shape, generator=noise).to(device)
+        return torch.randn(*shape, generator=noise).to(device, non_blocking=True)
 
     def uniform(*shape: int, generator: torch.Generator) -> Tensor:
-        return torch.rand(*shape, generator=generator).to(device)
+        return torch.rand(*shape, generator=generator).to(device, non_blocking=True)
 
     return Draws(
         noise=normal(s.batch, s.actions),

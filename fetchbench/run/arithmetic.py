@@ -4,21 +4,15 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
-import os
-import shutil
-import sysconfig
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Literal
 
 import torch
 
 from fetchbench.environment.tracks import uses_frames
 from fetchbench.errors import FetchbenchError
+from fetchbench.machine import bfloat16_instructions, can_compile
 from fetchbench.records.schema import Execution, RunRequest
-
-BFLOAT16_FLAGS = {"avx512_bf16", "amx_bf16", "bf16"}
-"""Names, in /proc/cpuinfo, of instructions that multiply bfloat16 numbers; without them they are slower than float32."""
 
 COMPILE_FROM_UPDATES = 20_000
 """Compiling takes most of a minute and makes the update of a convolutional encoder a fifth to a third faster."""
@@ -87,21 +81,7 @@ def has_bfloat16(device: str) -> bool:
     """Whether bfloat16 products are done in hardware."""
     if device == "cuda":
         return torch.cuda.is_bf16_supported(including_emulation=False)
-    return bool(BFLOAT16_FLAGS & processor_flags())
-
-
-def processor_flags() -> set[str]:
-    """The processor's instruction sets, by the kernel's names; empty where it does not say."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-    except OSError:
-        return set()
-    return {flag for line in lines if line.startswith(("flags", "Features")) for flag in line.partition(":")[2].split()}
-
-
-def can_compile() -> bool:
-    """Whether torch.compile finds what it needs to build code for a CPU."""
-    return bool(shutil.which(os.environ.get("CXX", "g++"))) and Path(sysconfig.get_paths()["include"], "Python.h").exists()
+    return bool(bfloat16_instructions())
 
 
 def configure(request: RunRequest) -> None:

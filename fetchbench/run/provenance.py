@@ -12,6 +12,7 @@ from pathlib import Path
 import torch
 
 from fetchbench._version import __version__
+from fetchbench.machine import processor_name
 from fetchbench.records.schema import Provenance
 
 PACKAGES = ("gymnasium", "gymnasium-robotics", "mujoco", "numpy", "pluggy", "timm", "torch", "torchvision")
@@ -40,16 +41,6 @@ def provenance(device: torch.device, renderer: dict[str, str], suite_sha256: str
         suite_sha256=suite_sha256,
         finished=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
     )
-
-
-def processor_name() -> str:
-    """The processor's model name."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-    except OSError:
-        lines = []
-    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.processor() or platform.machine()
 
 
 def _version(package: str) -> str:

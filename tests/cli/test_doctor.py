@@ -19,7 +19,7 @@ def test_this_machine(fetchbench):
     found = json.loads(answer.out)
     by_name = {check["name"]: check for check in found["checks"]}
     assert {"fetchbench", "mujoco", "torch", "import torch", "import torchvision", "GPU", "tasks", "rendering"} <= set(by_name)
-    assert {"processor", "bf16 instructions", "memory", "g++", "Python.h", "folder"} <= set(by_name)
+    assert {"processor", "bfloat16 instructions", "memory", "g++", "Python.h", "folder"} <= set(by_name)
     assert answer.code == (0 if found["ok"] else 1)
     assert by_name["tasks"]["status"] == "ok"
     assert "FetchPush-v4" in by_name["tasks"]["value"]

@@ -66,7 +66,7 @@ def test_usage_errors(fetchbench, arguments, message):
 def test_an_unknown_suite_is_one_line_with_a_suggestion(fetchbench, arguments):
     answer = fetchbench(*arguments)
     assert (answer.code, answer.out) == (2, "")
-    assert answer.err.startswith("error: unknown suite 'smal'; did you mean 'small'? Known: demo, precision-v1, push-control-v1, small.")
+    assert answer.err.startswith("error: unknown suite 'smal'; did you mean 'small'? Known: demo, ")
     assert len(answer.err.splitlines()) == 1
 
 

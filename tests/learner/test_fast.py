@@ -26,9 +26,9 @@ TOLERANCE = {
     "float32": {"relative": 1e-4, "absolute": 1e-5, "gradients": 1e-3, "weights": 1e-2},
     "bfloat16": {"relative": 2e-2, "absolute": 2e-3, "gradients": 0.1, "weights": 0.3},
 }
-"""Losses, and all other metrics: as ``pytest.approx`` has it. Gradients of the encoders, and the way that the weights of every network went: norm of
-the difference, relative. The latter is wide since Adam's first steps take little more than a gradient's sign, and bfloat16
-knows the sign of small gradients no better than a coin."""
+"""Losses, and all other metrics: as ``pytest.approx`` has it. Gradients of the encoders, and the way that the weights of every
+network went: norm of the difference, relative. The latter is wide since Adam's first steps take little more than a gradient's
+sign, and bfloat16 knows the sign of small gradients no better than a coin."""
 
 
 def made(rig, routing: str, execution: Execution, **fields: Any) -> Any:

@@ -19,7 +19,7 @@ def machine(monkeypatch):
     def pretend(cuda: bool = False, bfloat16: bool = False, compiler: bool = False) -> None:
         monkeypatch.setattr(torch.cuda, "is_available", lambda: cuda)
         monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda **_: bfloat16)
-        monkeypatch.setattr(arithmetic, "processor_flags", lambda: {"sse2", *(["avx512_bf16"] if bfloat16 else [])})
+        monkeypatch.setattr(arithmetic, "bfloat16_instructions", lambda: ["avx512_bf16"] if bfloat16 else [])
         monkeypatch.setattr(arithmetic, "can_compile", lambda: compiler)
 
     return pretend
@@ -80,6 +80,3 @@ def test_a_graph_without_a_gpu_is_no_execution():
     with pytest.raises(ValueError, match="needs device = 'cuda'"):
         Execution(compile="cuda-graph")
 
-
-def test_processor_flags_are_read():
-    assert arithmetic.processor_flags() & {"sse2", "asimd", "fp"}

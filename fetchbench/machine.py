@@ -1,0 +1,64 @@
+"""What the machine can do, as far as arithmetic asks; no torch needed to tell."""
+
+from __future__ import annotations
+
+import os
+import platform
+import shutil
+import sysconfig
+from pathlib import Path
+
+BFLOAT16_FLAGS = ("avx512_bf16", "amx_bf16", "bf16")
+"""The kernel's names (x86, ARM) of instructions that multiply bfloat16; without them it is slower than float32."""
+
+
+def read_cpuinfo() -> str:
+    """Text of ``/proc/cpuinfo``; empty where there is none."""
+    try:
+        return Path("/proc/cpuinfo").read_text()
+    except OSError:
+        return ""
+
+
+def processor_name(cpuinfo: str | None = None) -> str:
+    """The processor's model name.
+
+    Args:
+        cpuinfo: Text of ``/proc/cpuinfo``, read by default; likewise below.
+    """
+    return _field("model name", cpuinfo) or platform.processor() or platform.machine()
+
+
+def processor_flags(cpuinfo: str | None = None) -> set[str]:
+    """The processor's instruction sets, by the kernel's names; empty where it does not say."""
+    return set((_field("flags", cpuinfo) or _field("Features", cpuinfo)).split())
+
+
+def bfloat16_instructions(cpuinfo: str | None = None) -> list[str]:
+    """Those of :data:`BFLOAT16_FLAGS` that the processor has."""
+    flags = processor_flags(cpuinfo)
+    return [flag for flag in BFLOAT16_FLAGS if flag in flags]
+
+
+def _field(name: str, cpuinfo: str | None) -> str:
+    """A field of the first processor."""
+    for line in (read_cpuinfo() if cpuinfo is None else cpuinfo).splitlines():
+        key, _, value = line.partition(":")
+        if key.strip() == name:
+            return value.strip()
+    return ""
+
+
+def compiler() -> str | None:
+    """Path of the C++ compiler that torch.compile would call (``CXX``, else g++); ``None`` where there is none."""
+    return shutil.which(os.environ.get("CXX", "g++"))
+
+
+def python_header() -> Path:
+    """Where the interpreter's own ``Python.h`` would be, which torch.compile includes."""
+    return Path(sysconfig.get_paths()["include"], "Python.h")
+
+
+def can_compile() -> bool:
+    """Whether torch.compile finds what it needs to build code for the processor."""
+    return compiler() is not None and python_header().is_file()
