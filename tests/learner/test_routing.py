@@ -218,3 +218,33 @@ def test_learning_continues_from_a_state_dict(rig):
     b.learner.update(batch, draws)
     assert not changed(a.parameters(), b.parameters())
     assert a.learner.updates == b.learner.updates == 2
+
+
+@pytest.mark.parametrize(
+    ("routing", "features", "passes"),
+    [
+        ("separate", "average", ["critic encoder+", "actor encoder+", "actor encoder", "target"]),
+        ("separate", "online", ["critic encoder+", "actor encoder+", "actor encoder", "critic encoder"]),
+        ("actor", "average", ["encoder+", "encoder", "target"]),
+        ("critic", "average", ["encoder+", "encoder", "target"]),
+        ("critic", "online", ["encoder+", "encoder"]),
+        ("joint", "average", ["encoder+", "encoder", "target"]),
+        ("frozen", "average", ["encoder", "encoder"]),
+    ],
+)
+def test_no_encoder_pass_is_made_twice(rig, routing, features, passes):
+    """``+`` is a pass with gradient. What is declared needs these passes and no other; the actor reads the critic's features."""
+    r = rig(routing, settings={"target_features": features})
+    e = r.learner.encoders
+    names = {id(module): name for name, module in e.named()} | ({id(e.target): "target"} if e.target is not None else {})
+    seen = []
+    run = r.learner._encode
+
+    def watch(encoder, frames):
+        z = run(encoder, frames)
+        seen.append(names[id(encoder)] + ("+" if z.requires_grad else ""))
+        return z
+
+    r.learner._encode = watch
+    r.update()
+    assert seen == passes
