@@ -233,7 +233,7 @@ def test_learning_continues_from_a_state_dict(rig):
     ],
 )
 def test_no_encoder_pass_is_made_twice(rig, routing, features, passes):
-    """``+`` is a pass with gradient. What is declared needs these passes and no other; the actor reads the critic's features."""
+    """``+`` is a pass with gradient. These and no other; the actor reads the critic's features."""
     r = rig(routing, settings={"target_features": features})
     e = r.learner.encoders
     names = {id(module): name for name, module in e.named()} | ({id(e.target): "target"} if e.target is not None else {})
