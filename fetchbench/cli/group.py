@@ -15,6 +15,7 @@ VERBS = {
     "show": "suites",
     "plugins": "plugins",
     "publish": "publish",
+    "bench": "bench",
     "doctor": "doctor",
 }
 """Verb -> the module of this package that holds it, in the order in which they are listed."""
