@@ -53,7 +53,7 @@ class PixelSpec:
         size: Height and width of the frames that the encoder sees, in pixels.
         stack: Frames per observation, the newest last; before the first step the first frame is repeated.
         render_size: Render at this size and resize by area averaging; ``None`` renders natively at ``size``.
-        offsamples: Samples per pixel of OpenGL's multisampling; 0 is off, and three times faster in software.
+        offsamples: Samples per pixel of OpenGL's multisampling; 0 is off, and up to twice as fast in software.
     """
 
     size: int = 84
