@@ -20,11 +20,13 @@ from fetchbench.bench.sizes import (
     PARTS,
     QUICK,
     ROUTINGS,
+    Arithmetic,
     RenderSizes,
     ReplaySizes,
     Sizes,
     TrainingSizes,
     UpdateSizes,
+    arithmetics,
 )
 from fetchbench.bench.timing import Line, Part
 from fetchbench.environment import probe
@@ -37,14 +39,15 @@ TINY = Sizes(
     render=RenderSizes(size=16, large=32, rounds=2, block_s=0),
     replay=ReplaySizes(size=16, stack=2, batch=8, transitions=100, more=(200,), rounds=2, block_s=0),
     updates=UpdateSizes(size=16, stack=2, batch=4, transitions=100, compile="none", rounds=2, block_s=0),
-    training=TrainingSizes(size=16, batch=4, warmup_steps=50, segments=2, segment_steps=50, compiles=("none",), large=32),
+    training=TrainingSizes(size=16, batch=4, warmup_steps=50, segments=2, segment_steps=50, compiles=("none",), stock=False),
 )
 with_sb3 = pytest.mark.skipif(importlib.util.find_spec("stable_baselines3") is None, reason="needs the extra `bench`")
 
 
 @pytest.fixture(scope="module")
-def renderer():
-    return probe()
+def plain():
+    """A machine without bfloat16."""
+    return {"precision": "float32", "compiler": True, "renderer": probe()}
 
 
 def silent(_: str) -> None:
@@ -60,8 +63,8 @@ def check(lines: list[Line], rounds: int) -> None:
     json.loads(json.dumps([line.as_dict() for line in lines], allow_nan=False))
 
 
-def test_render(renderer):
-    part = render.measure(TINY, CORES[:1], renderer, silent)
+def test_render(plain):
+    part = render.measure(TINY, CORES[:1], plain, silent)
     check(part.lines, 2)
     others = [line.other for line in part.lines]
     assert others == ["gymnasium, native", "gymnasium, our picture", "gymnasium, native", "gymnasium, 32 resized"]
@@ -69,24 +72,25 @@ def test_render(renderer):
 
 
 @with_sb3
-def test_updates():
-    part = updates.measure(TINY, CORES[:1], "float32", silent)
+def test_updates(plain):
+    part = updates.measure(TINY, CORES[:1], plain, silent)
     check(part.lines, 2)
-    *ours, allocator = part.lines
-    assert [(line.what, line.other) for line in ours] == [
-        (f"routing {routing} (float32)", f"SB3, {BASELINE_ROUTING[routing]}") for routing in ROUTINGS
+    assert [(line.what, line.other) for line in part.lines] == [
+        *((f"{routing} (float32)", f"SB3, {BASELINE_ROUTING[routing]}") for routing in ROUTINGS),
+        ("separate (float32)", "SB3, separate, bare"),
+        ("critic (float32)", "SB3, separate, bare"),
     ]
-    assert allocator.other == "SB3 without"
 
 
 @with_sb3
-def test_training_and_its_memory(renderer):
+def test_training_and_its_memory(plain):
     """It fails where the sides differ in steps or updates."""
-    part, memory = training.measure(TINY, CORES[:1], "float32", renderer, silent)
+    part, memory = training.measure(TINY, CORES[:1], plain, silent)
     check(part.lines, 2)
-    whole, rate, stock = part.lines
-    assert whole.what == stock.what == "150 steps, 100 updates (float32)"
-    assert (whole.other, rate.other, stock.other) == ("SB3", "SB3", "SB3, 32 resized")
+    whole, rate = part.lines
+    assert whole.what == "150 steps, 100 updates (float32)"
+    assert (whole.other, rate.other) == ("SB3", "SB3")
+    assert len(rate.ours.values) == 2
     check(memory.lines, 1)
     assert all(line.ours.median > 100 for line in memory.lines)  # torch alone takes more
 
@@ -173,6 +177,19 @@ def test_memory_is_what_two_other_parts_took(monkeypatch):
     assert [(part.name, len(part.lines), part.notes) for part in found.parts] == [("memory", 2, ["one", "two"])]
 
 
+def test_a_part_that_memory_needs_may_fail(monkeypatch):
+    def fail(*_: object) -> Part:
+        raise FetchbenchError("no more cores")
+
+    monkeypatch.setattr("fetchbench.environment.probe", lambda: {"backend": "egl"})
+    monkeypatch.setattr(replay, "measure", lambda *_: (Part("replay", [], []), Part("memory", [], [])))
+    monkeypatch.setattr(training, "measure", fail)
+    monkeypatch.setattr(fetchbench.bench, "check_sb3", lambda _: None)
+    found = fetchbench.bench.bench(["memory"], TINY)
+    assert found.failed
+    assert [(part.name, part.problem) for part in found.parts] == [("training", "no more cores"), ("memory", "")]
+
+
 # -- sizes and report -------------------------------------------------------------------------------------------------
 
 
@@ -198,6 +215,16 @@ def test_the_training_that_is_measured_is_the_demos():
     assert suite.learner == LEARNER_PRESETS["reach-cpu"]
     assert suite.learner.batch_size == t.batch
     assert t.warmup_steps * 3 == t.segments * t.segment_steps
+
+
+def test_what_a_machine_cannot_do_is_left_out():
+    able = {"precision": "bfloat16", "compiler": True}
+    fast, plain = Arithmetic("bfloat16", "inductor"), Arithmetic("float32", "none")
+    assert arithmetics(able, ["inductor"]) == [fast, plain]
+    assert arithmetics(able, ["none", "inductor"], plain=False) == [Arithmetic("bfloat16", "none"), fast]
+    unable = {"precision": "float32", "compiler": False}
+    assert arithmetics(unable, ["none", "inductor"]) == [plain]
+    assert [a.label for a in (fast, plain)] == ["bfloat16, inductor", "float32"]
 
 
 def test_the_machine():

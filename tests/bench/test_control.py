@@ -26,6 +26,15 @@ SMALL = PRESET.model_copy(
 )
 
 
+@pytest.fixture(scope="module", autouse=True)
+def one_thread():
+    """As the command does: two threads that wait for each other on a busy machine take minutes."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
 @pytest.fixture(scope="module")
 def model():
     """After three episodes in each of two environments."""
