@@ -38,7 +38,7 @@ TINY = Sizes(
     judged=False,
     render=RenderSizes(size=16, large=32, rounds=2, block_s=0),
     replay=ReplaySizes(size=16, stack=2, batch=8, transitions=100, more=(200,), rounds=2, block_s=0),
-    updates=UpdateSizes(size=16, stack=2, batch=4, transitions=100, compile="none", rounds=2, block_s=0),
+    updates=UpdateSizes(size=16, stack=2, batch=4, transitions=100, compile="none", bare=False, rounds=2, block_s=0),
     training=TrainingSizes(size=16, batch=4, warmup_steps=50, segments=2, segment_steps=50, compiles=("none",), stock=False),
 )
 with_sb3 = pytest.mark.skipif(importlib.util.find_spec("stable_baselines3") is None, reason="needs the extra `bench`")
@@ -76,9 +76,7 @@ def test_updates(plain):
     part = updates.measure(TINY, CORES[:1], plain, silent)
     check(part.lines, 2)
     assert [(line.what, line.other) for line in part.lines] == [
-        *((f"{routing} (float32)", f"SB3, {BASELINE_ROUTING[routing]}") for routing in ROUTINGS),
-        ("separate (float32)", "SB3, separate, bare"),
-        ("critic (float32)", "SB3, separate, bare"),
+        (f"{routing} (float32)", f"SB3, {BASELINE_ROUTING[routing]}") for routing in ROUTINGS
     ]
 
 
