@@ -75,12 +75,17 @@ def test_bfloat16(rig, routing, encoder):
     hold(made(rig, routing, Execution(), encoder=encoder), made(rig, routing, LOWERED, encoder=encoder), TOLERANCE["bfloat16"])
 
 
-@pytest.mark.parametrize("execution", [COMPILED, BOTH], ids=["float32", "bfloat16"])
-@pytest.mark.parametrize(
-    "routing", [r if r in ("critic", "separate") else pytest.param(r, marks=pytest.mark.slow) for r in ROUTINGS]
-)
+EVERY_TIME = {("critic", COMPILED), ("separate", BOTH)}
+COMBINATIONS = [
+    pytest.param(r, e, id=f"{r}-{e.precision}", marks=[] if (r, e) in EVERY_TIME else [pytest.mark.slow])
+    for r in ROUTINGS
+    for e in (COMPILED, BOTH)
+]
+
+
+@pytest.mark.parametrize(("routing", "execution"), COMBINATIONS)
 def test_compiled(rig, routing, execution):
-    """Two of the routings in every test run; the others, which compile the same passes, with ``--slow``."""
+    """Two of them in every test run; the others, which compile the same passes, with ``--slow``."""
     hold(made(rig, routing, Execution()), made(rig, routing, execution), TOLERANCE[execution.precision])
 
 

@@ -79,4 +79,3 @@ def test_what_is_not_here_is_refused(machine, demo, asked, message):
 def test_a_graph_without_a_gpu_is_no_execution():
     with pytest.raises(ValueError, match="needs device = 'cuda'"):
         Execution(compile="cuda-graph")
-
