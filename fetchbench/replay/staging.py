@@ -44,6 +44,7 @@ class Staging:
         torch.index_select(stored, 0, index, out=buffer)
         rows = buffer.to(self._device, non_blocking=True, copy=True)
         if self._pinned:
-            self._copied[self._turn] = torch.cuda.Event()
-            self._copied[self._turn].record()  # type: ignore[union-attr]
+            event = torch.cuda.Event()  # type: ignore[no-untyped-call]
+            event.record()
+            self._copied[self._turn] = event
         return rows

@@ -80,7 +80,7 @@ def resolve_device(wanted: str) -> Literal["cpu", "cuda"]:
 def has_bfloat16(device: str) -> bool:
     """Whether bfloat16 products are done in hardware."""
     if device == "cuda":
-        return torch.cuda.is_bf16_supported(including_emulation=False)
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
     return bool(bfloat16_instructions())
 
 

@@ -38,8 +38,8 @@ TINY = Sizes(
     judged=False,
     render=RenderSizes(size=16, large=32, rounds=2, block_s=0),
     replay=ReplaySizes(size=16, stack=2, batch=8, transitions=100, more=(200,), rounds=2, block_s=0),
-    updates=UpdateSizes(size=16, stack=2, batch=4, transitions=100, compile="none", bare=False, rounds=2, block_s=0),
-    training=TrainingSizes(size=16, batch=4, warmup_steps=50, segments=2, segment_steps=50, compiles=("none",), stock=False),
+    updates=UpdateSizes(size=16, stack=2, batch=4, transitions=100, compile="none", tuned=False, rounds=2, block_s=0),
+    training=TrainingSizes(size=16, batch=4, warmup_steps=50, segments=2, segment_steps=50, compiles=("none",), others=False),
 )
 with_sb3 = pytest.mark.skipif(importlib.util.find_spec("stable_baselines3") is None, reason="needs the extra `bench`")
 

@@ -46,8 +46,8 @@ def test_without_a_verb_the_help_is_shown(fetchbench):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["pubish"], "unknown command 'pubish'; did you mean 'publish'? Known: doctor, plugins, publish, run, show, suites."),
-        (["xyz"], "unknown command 'xyz'. Known: doctor,"),
+        (["pubish"], "unknown command 'pubish'; did you mean 'publish'? Known: bench, doctor, plugins, publish, run, show, suites."),
+        (["xyz"], "unknown command 'xyz'. Known: bench, doctor,"),
         (["run"], "Missing argument 'SUITE'"),
         (["suites", "--jason"], "No such option"),
         (["run", "small", "--device", "tpu"], "'tpu' is not one of"),

@@ -1,0 +1,160 @@
+"""Does a fast precision learn as float32 does? Judged over seeds that were run once with each.
+
+``python -m fetchbench.bench.precision PLAIN FAST`` reads the records below two folders: the same runs, made with
+``fetchbench run precision-v1 --precision float32`` in one workspace and ``--precision bfloat16`` in another.
+
+Two runs of a seed share initial weights, resets and evaluation episodes, so the differences are paired. The criterion was fixed
+before any of it was run: the 90 % interval of the difference must lie within 0.1 in success, and within 20 % in steps to 0.8.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import click
+
+from fetchbench.errors import FetchbenchError
+from fetchbench.records.schema import EvaluationPoint, Record
+from fetchbench.records.store import read_record
+from fetchbench.statistics import student_quantile
+
+LEVEL = 0.9
+SOLVED = 0.8
+MARGIN_SUCCESS = 0.1
+MARGIN_STEPS = 0.2
+
+
+@dataclass(frozen=True)
+class Paired:
+    """A mean difference over pairs and its interval."""
+
+    mean: float
+    low: float
+    high: float
+
+    def within(self, low: float, high: float) -> bool:
+        return low <= self.low and self.high <= high
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """Fast against plain.
+
+    Attributes:
+        scores: ``(plain, fast)`` per seed.
+        steps: Steps to 0.8, ``(plain, fast)`` per seed; ``None`` where a run never came to it.
+        success: Difference fast - plain of the scores.
+        ratio: Ratio fast / plain of the steps; ``None`` where a run never came to 0.8.
+        holds: Whether both intervals lie within their margins.
+    """
+
+    scores: tuple[tuple[float, float], ...]
+    steps: tuple[tuple[float | None, float | None], ...]
+    success: Paired
+    ratio: Paired | None
+    holds: bool
+
+
+def steps_to(evaluations: Sequence[EvaluationPoint], rate: float, window: int) -> float | None:
+    """Steps at which the mean success of the last ``window`` evaluations first reaches a rate, interpolated between them.
+
+    Returns:
+        ``None`` if it never does.
+    """
+    before = None
+    for i in range(window, len(evaluations) + 1):
+        mean = math.fsum(point.success for point in evaluations[i - window : i]) / window
+        steps = evaluations[i - 1].steps
+        if mean >= rate:
+            if before is None:
+                return float(steps)
+            then, was = before
+            return then + (rate - was) / (mean - was) * (steps - then)
+        before = (steps, mean)
+    return None
+
+
+def paired(differences: Sequence[float], level: float = LEVEL) -> Paired:
+    """Student's t interval of the mean of paired differences.
+
+    Raises:
+        ValueError: Fewer than two pairs.
+    """
+    n = len(differences)
+    if n < 2:
+        raise ValueError(f"{n} pairs: an interval needs two or more")
+    mean = math.fsum(differences) / n
+    deviation = math.sqrt(math.fsum((d - mean) ** 2 for d in differences) / (n - 1))
+    half = student_quantile(level, n - 1) * deviation / math.sqrt(n)
+    return Paired(mean, mean - half, mean + half)
+
+
+def compare(plain: Sequence[Record], fast: Sequence[Record]) -> Verdict:
+    """Judge the runs of one method with two precisions.
+
+    Raises:
+        FetchbenchError: The records are not pairs of the same runs, of which one is plain.
+    """
+    by_key = {record.request.key: record for record in fast}
+    if sorted(by_key) != sorted(record.request.key for record in plain) or len(plain) < 2:
+        raise FetchbenchError(f"{len(plain)} plain and {len(fast)} fast records are not the same runs, two or more of them")
+    pairs = [(record, by_key[record.request.key]) for record in sorted(plain, key=lambda record: record.request.seed)]
+    if any(a.request.execution.precision != "float32" or a.request.execution == b.request.execution for a, b in pairs):
+        raise FetchbenchError("each pair must be one float32 run and one that differs from it in precision or compile mode")
+    scores = tuple((a.result.score or 0.0, b.result.score or 0.0) for a, b in pairs)
+    window = pairs[0][0].request.evaluation.last
+    steps = tuple(
+        (steps_to(a.result.evaluations, SOLVED, window), steps_to(b.result.evaluations, SOLVED, window)) for a, b in pairs
+    )
+    success = paired([b - a for a, b in scores])
+    reached = [(a, b) for a, b in steps if a is not None and b is not None]
+    ratio = None
+    if len(reached) == len(steps):
+        logs = paired([math.log(b / a) for a, b in reached])
+        ratio = Paired(math.exp(logs.mean), math.exp(logs.low), math.exp(logs.high))
+    holds = success.within(-MARGIN_SUCCESS, MARGIN_SUCCESS)
+    holds &= ratio is not None and ratio.within(1 - MARGIN_STEPS, 1 + MARGIN_STEPS)
+    return Verdict(scores, steps, success, ratio, holds)
+
+
+def table(verdict: Verdict) -> str:
+    """The verdict as markdown."""
+
+    def count(steps: float | None) -> str:
+        return "-" if steps is None else f"{steps:,.0f}"
+
+    lines = ["| seed | success, float32 | fast | steps to 0.8, float32 | fast |", "| --: | --: | --: | --: | --: |"]
+    for seed, (score, steps) in enumerate(zip(verdict.scores, verdict.steps, strict=True)):
+        lines.append(f"| {seed} | {score[0]:.2f} | {score[1]:.2f} | {count(steps[0])} | {count(steps[1])} |")
+    s, r = verdict.success, verdict.ratio
+    lines += ["", f"Success, fast - float32: {s.mean:+.3f} [{s.low:+.3f}, {s.high:+.3f}]"]
+    lines.append(f"Steps to 0.8, fast / float32: {r.mean:.2f} [{r.low:.2f}, {r.high:.2f}]" if r else "Not all runs reached 0.8")
+    lines.append("Within the margins: " + ("yes" if verdict.holds else "no"))
+    return "\n".join(lines)
+
+
+def read_folder(folder: Path) -> list[Record]:
+    """Every record below a folder.
+
+    Raises:
+        RecordError: One of them is damaged.
+    """
+    return [read_record(path) for path in sorted(folder.rglob("record.json"))]
+
+
+@click.command()
+@click.argument("plain", type=click.Path(exists=True, file_okay=False, path_type=Path))
+@click.argument("fast", type=click.Path(exists=True, file_okay=False, path_type=Path))
+def main(plain: Path, fast: Path) -> None:
+    """Compare the records below two folders."""
+    try:
+        click.echo(table(compare(read_folder(plain), read_folder(fast))))
+    except FetchbenchError as error:
+        raise click.ClickException(str(error)) from error
+
+
+if __name__ == "__main__":
+    main()
