@@ -30,7 +30,7 @@ class Manipulation(nn.Module):
 
     def forward(self, frames: Tensor) -> Tensor:
         """``uint8 (B, F, 3, H, W)`` -> ``float32 (B, dim)``."""
-        x = frames.flatten(1, 2).float() / 255 - 0.5  # (B, F * 3, H, W)
+        x = (frames.flatten(1, 2) / 255).sub_(0.5)  # (B, F * 3, H, W)
         return self.projection(self.convolutions(x))
 
 

@@ -71,7 +71,7 @@ class SpatialSoftmaxEncoder(nn.Module):
 
     def feature_map(self, frames: Tensor) -> Tensor:
         """``uint8 (B, F, 3, H, W)`` -> ``(B, filters, H / 4, W / 4)`` with the default strides, before the softmax."""
-        return self.convolutions(frames.flatten(1, 2).float() / 255 - self.offset)
+        return self.convolutions((frames.flatten(1, 2) / 255).sub_(self.offset))
 
     def forward(self, frames: Tensor) -> Tensor:
         """``uint8 (B, F, 3, H, W)`` -> ``float32 (B, 2 filters)``, coordinates in [-1, 1]."""

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from fetchbench.machine import bfloat16_instructions, can_compile, processor_flags, processor_name
+import os
+
+from fetchbench.machine import bfloat16_instructions, can_compile, processor_flags, processor_name, wait_briefly
 
 EPYC = """processor\t: 0
 model name\t: AMD EPYC 9R14
@@ -38,3 +40,16 @@ def test_compiling_needs_compiler_and_header(monkeypatch, tmp_path):
     assert can_compile()
     monkeypatch.setenv("CXX", "no-such-compiler")
     assert not can_compile()
+
+
+def test_threads_wait_briefly_unless_the_user_says_how(monkeypatch):
+    monkeypatch.delenv("GOMP_SPINCOUNT", raising=False)
+    monkeypatch.setenv("OMP_WAIT_POLICY", "active")
+    wait_briefly()
+    assert "GOMP_SPINCOUNT" not in os.environ
+    monkeypatch.delenv("OMP_WAIT_POLICY")
+    wait_briefly()
+    assert os.environ["GOMP_SPINCOUNT"] == "10000"
+    monkeypatch.setenv("GOMP_SPINCOUNT", "7")
+    wait_briefly()
+    assert os.environ["GOMP_SPINCOUNT"] == "7"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -94,3 +94,39 @@ def target(line: Line) -> str:
     if line.at_least is not None:
         return f"at least {number(line.at_least)}x"
     return "" if line.at_most is None else f"at most {number(line.at_most)} {line.unit}"
+
+
+def markdown(document: Mapping[str, Any], judged: bool) -> str:
+    """A report's JSON as a markdown table, for texts that quote it.
+
+    Args:
+        document: What ``fetchbench bench --json`` printed.
+        judged: Only the lines that have a target.
+    """
+    header = "| part | what | unit | ours | other | | ratio | target |"
+    lines = [header, "|:--|:--|:--|--:|--:|:--|--:|:--|"]
+    for name, part in document["parts"].items():
+        for line in part["lines"]:
+            if judged and line["met"] is None:
+                continue
+            ratio, theirs = line["ratio"], line["theirs"]
+            cells = [
+                name,
+                line["what"],
+                line["unit"],
+                cell(Spread(tuple(line["ours"]["values"]))),
+                "-" if theirs is None else cell(Spread(tuple(theirs["values"]))),
+                line["other"],
+                "-" if ratio is None else cell(Spread(tuple(ratio["values"])), "x"),
+                _judgement(line),
+            ]
+            lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def _judgement(line: Mapping[str, Any]) -> str:
+    """``at least 4x: yes``."""
+    if line["met"] is None:
+        return ""
+    wanted = f"at least {number(line['at_least'])}x" if line["at_least"] is not None else f"at most {number(line['at_most'])}"
+    return f"{wanted}: {'yes' if line['met'] else '**no**'}"

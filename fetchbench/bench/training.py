@@ -15,6 +15,7 @@ from fetchbench.bench.sizes import ROUTINGS, Arithmetic, Sizes, TrainingSizes, a
 from fetchbench.bench.timing import Line, Part, Spread, single, take_turns
 from fetchbench.environment.tasks import get_task
 from fetchbench.errors import FetchbenchError
+from fetchbench.machine import wait_briefly
 
 if TYPE_CHECKING:
     from fetchbench.protocol import LearnerSettings, Track
@@ -123,6 +124,7 @@ class Ours:
     """Our trainer, as a run has it: it audits and checkpoints, in a folder. It never comes to an evaluation."""
 
     def __init__(self, sizes: dict[str, Any], threads: int, folder: str, precision: str, compile: str) -> None:
+        wait_briefly()  # as a run does
         from fetchbench.bench.ours import make_request
         from fetchbench.environment.vector import VectorEnvironment
         from fetchbench.run.arithmetic import configure

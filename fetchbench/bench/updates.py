@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from fetchbench.bench.process import Side
 from fetchbench.bench.sizes import BASELINE_ROUTING, ROUTINGS, Arithmetic, Sizes, UpdateSizes, arithmetics
 from fetchbench.bench.timing import Line, Part, rate, take_turns
+from fetchbench.machine import wait_briefly
 
 if TYPE_CHECKING:
     from stable_baselines3 import SAC
@@ -103,6 +104,7 @@ class Ours:
     """Our learners, over one replay."""
 
     def __init__(self, sizes: dict[str, Any], threads: int) -> None:
+        wait_briefly()  # as a run does
         import torch
 
         from fetchbench.bench.episodes import filled_replay, random_episodes

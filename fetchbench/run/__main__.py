@@ -16,6 +16,7 @@ from typing import NoReturn
 import click
 
 from fetchbench.errors import FetchbenchError, one_line
+from fetchbench.machine import wait_briefly
 from fetchbench.run.interrupts import INTERRUPTED, Interrupts
 
 
@@ -26,6 +27,7 @@ from fetchbench.run.interrupts import INTERRUPTED, Interrupts
 def main(directory: Path, plugins: tuple[Path, ...], suite_sha256: str) -> None:
     """Run what DIRECTORY/request.json asks for, or continue it."""
     interrupted = Interrupts()
+    wait_briefly()
     try:
         # torch takes seconds to import: an interrupt, or the death of the parent, must be noticed by then.
         from fetchbench.run.process import locked, run

@@ -46,7 +46,10 @@ def test_without_a_verb_the_help_is_shown(fetchbench):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["pubish"], "unknown command 'pubish'; did you mean 'publish'? Known: bench, doctor, plugins, publish, run, show, suites."),
+        (
+            ["pubish"],
+            "unknown command 'pubish'; did you mean 'publish'? Known: bench, doctor, plugins, publish, run, show, suites.",
+        ),
         (["xyz"], "unknown command 'xyz'. Known: bench, doctor,"),
         (["run"], "Missing argument 'SUITE'"),
         (["suites", "--jason"], "No such option"),
