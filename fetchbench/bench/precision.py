@@ -1,7 +1,7 @@
 """Does a fast precision learn as float32 does? Judged over seeds that were run once with each.
 
 ``python -m fetchbench.bench.precision PLAIN FAST`` reads the records below two folders: the same runs, made with
-``fetchbench run precision-v1 --precision float32`` in one workspace and ``--precision bfloat16`` in another.
+``fetchbench run precision-v1 --method manipulation --precision float32`` in one workspace and ``bfloat16`` in another.
 
 Two runs of a seed share initial weights, resets and evaluation episodes, so the differences are paired. The criterion was fixed
 before any of it was run: the 90 % interval of the difference must lie within 0.1 in success, and within 20 % in steps to 0.8.
@@ -25,6 +25,7 @@ LEVEL = 0.9
 SOLVED = 0.8
 MARGIN_SUCCESS = 0.1
 MARGIN_STEPS = 0.2
+PLAIN = ("float32", "none")
 
 
 @dataclass(frozen=True)
@@ -44,6 +45,7 @@ class Verdict:
     """Fast against plain.
 
     Attributes:
+        seeds: In rising order.
         scores: ``(plain, fast)`` per seed.
         steps: Steps to 0.8, ``(plain, fast)`` per seed; ``None`` where a run never came to it.
         success: Difference fast - plain of the scores.
@@ -51,6 +53,7 @@ class Verdict:
         holds: Whether both intervals lie within their margins.
     """
 
+    seeds: tuple[int, ...]
     scores: tuple[tuple[float, float], ...]
     steps: tuple[tuple[float | None, float | None], ...]
     success: Paired
@@ -98,12 +101,14 @@ def compare(plain: Sequence[Record], fast: Sequence[Record]) -> Verdict:
     Raises:
         FetchbenchError: The records are not pairs of the same runs, of which one is plain.
     """
+    if len({(r.request.method.name, r.request.task) for r in (*plain, *fast)}) != 1:
+        raise FetchbenchError("the records must be of one method on one task; name its folder")
     by_key = {record.request.key: record for record in fast}
     if sorted(by_key) != sorted(record.request.key for record in plain) or len(plain) < 2:
         raise FetchbenchError(f"{len(plain)} plain and {len(fast)} fast records are not the same runs, two or more of them")
     pairs = [(record, by_key[record.request.key]) for record in sorted(plain, key=lambda record: record.request.seed)]
-    if any(a.request.execution.precision != "float32" or a.request.execution == b.request.execution for a, b in pairs):
-        raise FetchbenchError("each pair must be one float32 run and one that differs from it in precision or compile mode")
+    if any(_arithmetic(a) != PLAIN or _arithmetic(b) == PLAIN for a, b in pairs):
+        raise FetchbenchError("each pair must be one run in float32 that was not compiled, and one that was, or in bfloat16")
     scores = tuple((a.result.score or 0.0, b.result.score or 0.0) for a, b in pairs)
     window = pairs[0][0].request.evaluation.last
     steps = tuple(
@@ -115,9 +120,14 @@ def compare(plain: Sequence[Record], fast: Sequence[Record]) -> Verdict:
     if len(reached) == len(steps):
         logs = paired([math.log(b / a) for a, b in reached])
         ratio = Paired(math.exp(logs.mean), math.exp(logs.low), math.exp(logs.high))
+    seeds = tuple(a.request.seed for a, _ in pairs)
     holds = success.within(-MARGIN_SUCCESS, MARGIN_SUCCESS)
     holds &= ratio is not None and ratio.within(1 - MARGIN_STEPS, 1 + MARGIN_STEPS)
-    return Verdict(scores, steps, success, ratio, holds)
+    return Verdict(seeds, scores, steps, success, ratio, holds)
+
+
+def _arithmetic(record: Record) -> tuple[str, str]:
+    return record.request.execution.precision, record.request.execution.compile
 
 
 def table(verdict: Verdict) -> str:
@@ -127,7 +137,7 @@ def table(verdict: Verdict) -> str:
         return "-" if steps is None else f"{steps:,.0f}"
 
     lines = ["| seed | success, float32 | fast | steps to 0.8, float32 | fast |", "| --: | --: | --: | --: | --: |"]
-    for seed, (score, steps) in enumerate(zip(verdict.scores, verdict.steps, strict=True)):
+    for seed, score, steps in zip(verdict.seeds, verdict.scores, verdict.steps, strict=True):
         lines.append(f"| {seed} | {score[0]:.2f} | {score[1]:.2f} | {count(steps[0])} | {count(steps[1])} |")
     s, r = verdict.success, verdict.ratio
     lines += ["", f"Success, fast - float32: {s.mean:+.3f} [{s.low:+.3f}, {s.high:+.3f}]"]

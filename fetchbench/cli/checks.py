@@ -247,7 +247,7 @@ def check_compiler(compiler: str | None = None, include: str | None = None) -> l
     found = machine.compiler() if compiler is None else compiler
     header = machine.python_header() if include is None else Path(include, "Python.h")
     version = ".".join(map(str, sys.version_info[:2]))
-    missing = "torch.compile needs it: long runs from pixels on the CPU go without, at two thirds of the speed"
+    missing = "torch.compile needs it: long runs from pixels go without, a sixth slower"
     return [
         Check("g++", found) if found else Check("g++", "-", missing, "`apt-get install g++`"),
         Check("Python.h", str(header))

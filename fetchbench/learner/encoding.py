@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 from collections.abc import Callable
 
 import torch
@@ -33,8 +34,11 @@ class Passes:
 
     def place(self, encoder: nn.Module) -> None:
         """Bring an encoder's weights into the order that its passes want, in place."""
-        if not self._plain:
-            encoder.to(memory_format=torch.channels_last)
+        if self._plain:
+            return
+        for tensor in itertools.chain(encoder.parameters(), encoder.buffers()):
+            if tensor.dim() == 4:  # the order is one of images and of two-dimensional filters alone
+                tensor.data = tensor.data.to(memory_format=torch.channels_last)
 
     def __call__(self, encoder: nn.Module, frames: Tensor) -> Tensor:
         """``uint8 (B, F, 3, H, W)`` -> ``float32 (B, dim)``.
@@ -54,6 +58,7 @@ class Passes:
 
         run = self._compiled.get(id(encoder))
         if run is None:
+            _configure_compiler()
             run = self._compiled[id(encoder)] = torch.compile(encoder, dynamic=False)
         try:
             return run(frames)
@@ -63,3 +68,14 @@ class Passes:
                 f"torch.compile cannot compile the encoder {name}: {one_line(error)}; "
                 "delete the run's folder and run the suite with --compile none"
             ) from error
+
+
+def _configure_compiler() -> None:
+    """Set what the compiler's defaults would break or hide."""
+    import torch._dynamo.config
+    import torch._functorch.config
+
+    # A compiled backward may else overwrite what the routing audit, which asks for gradients twice, still needs.
+    torch._functorch.config.donated_buffer = False
+    # All encoders of a method share one count, by shape and mode; beyond the limit they would silently run uncompiled.
+    torch._dynamo.config.recompile_limit = 64

@@ -14,6 +14,7 @@ from typing import TypeVar, cast
 import torch
 from torch import Tensor
 
+from fetchbench.errors import PluginError, one_line
 from fetchbench.learner.batch import Batch
 from fetchbench.learner.draws import Draws
 
@@ -26,10 +27,20 @@ WARM_UP = 3
 
 
 def cuda_capture(run: Callable[[], Metrics]) -> Callable[[], Metrics]:
-    """Capture what ``run`` launches; nothing of it is executed until the returned function is called."""
+    """Capture what ``run`` launches; nothing of it is executed until the returned function is called.
+
+    Raises:
+        PluginError: Something in it reads from the device, or does another thing that a graph cannot hold.
+    """
     graph = torch.cuda.CUDAGraph()
-    with torch.cuda.graph(graph):
-        metrics = run()
+    try:
+        with torch.cuda.graph(graph):
+            metrics = run()
+    except RuntimeError as error:
+        raise PluginError(
+            f"the update cannot be captured as a CUDA graph, most likely since a plugin reads values on the host: "
+            f"{one_line(error)}; delete the run's folder and run the suite with --compile inductor"
+        ) from error
 
     def replay() -> Metrics:
         graph.replay()
@@ -49,10 +60,13 @@ def cuda_warm_up(run: Callable[[], Metrics]) -> Metrics:
 
 
 @dataclasses.dataclass
-class _Captured:
+class _Pattern:
+    """A graph in the making: its own inputs, how often it was run, and its replay once it is captured."""
+
     batch: Batch
     draws: Draws
-    replay: Callable[[], Metrics]
+    runs: int = 0
+    replay: Callable[[], Metrics] | None = None
 
 
 class Graphs:
@@ -69,8 +83,7 @@ class Graphs:
         warm_up: Callable[[Callable[[], Metrics]], Metrics] = cuda_warm_up,
     ) -> None:
         self._capture, self._warm_up = capture, warm_up
-        self._runs: dict[Hashable, int] = {}
-        self._captured: dict[Hashable, _Captured] = {}
+        self._patterns: dict[Hashable, _Pattern] = {}
 
     def __call__(self, pattern: Hashable, step: Step, batch: Batch, draws: Draws) -> Metrics:
         """One update.
@@ -84,17 +97,24 @@ class Graphs:
         Returns:
             What ``step`` returns; valid until the next update of this pattern.
         """
-        captured = self._captured.get(pattern)
-        if captured is None:
-            runs = self._runs[pattern] = self._runs.get(pattern, 0) + 1
-            if runs <= WARM_UP:
-                return self._warm_up(lambda: step(batch, draws))
-            own, drawn = over_tensors(batch, torch.clone), over_tensors(draws, torch.clone)
-            captured = _Captured(own, drawn, self._capture(lambda: step(own, drawn)))
-            self._captured[pattern] = captured
-        fill(captured.batch, batch)
-        fill(captured.draws, draws)
-        return captured.replay()
+        p = self._patterns.get(pattern)
+        if p is None:
+            p = self._patterns[pattern] = _Pattern(over_tensors(batch, torch.clone), over_tensors(draws, torch.clone))
+        else:
+            fill(p.batch, batch)
+            fill(p.draws, draws)
+
+        # From the first on the graph's own tensors: those given may lie in memory in another order, and a compiler would
+        # begin anew in the middle of a capture.
+        def run() -> Metrics:
+            return step(p.batch, p.draws)
+
+        if p.replay is None:
+            p.runs += 1
+            if p.runs <= WARM_UP:
+                return self._warm_up(run)
+            p.replay = self._capture(run)
+        return p.replay()
 
 
 def over_tensors(value: T, function: Callable[[Tensor], Tensor]) -> T:

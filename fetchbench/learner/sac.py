@@ -415,6 +415,8 @@ class Learner:
             KeyError, RuntimeError: The state belongs to other networks.
         """
         self.updates = state["updates"]
+        if self._graphs is not None:
+            self._graphs = Graphs()  # those captured so far work on the optimisers' former state
         with torch.no_grad():
             self.log_alpha.copy_(state["log_alpha"])
         for name, module in self.modules().items():

@@ -113,7 +113,8 @@ class Execution(Settings):
     Args:
         device: Where networks train.
         threads: Of the trainer's arithmetic.
-        precision: Of the encoders' passes when learning; ``bfloat16`` is autocast. All else, and acting, is float32.
+        precision: Of the encoders' passes when learning; ``bfloat16`` is autocast. All else, and acting, is float32; on a
+            GPU, beside bfloat16, its products are TensorFloat-32.
         compile: ``none``; ``inductor`` runs the encoders through ``torch.compile``; ``cuda-graph`` does so too, and captures
             the whole update as one graph.
     """

@@ -71,10 +71,11 @@ class Replay:
     ) -> None:
         self.capacity = capacity
         self.horizon = horizon
-        self.device = torch.device(device)
         self.added = 0
         """Episodes ever added; the slot of episode i is ``i % capacity``."""
         self.observation = torch.zeros(capacity, horizon + 1, observation_dim, device=device)
+        # A tensor's own device has a number: "cuda" is not equal to the "cuda:0" that it means.
+        self.device = self.observation.device
         self.achieved = torch.zeros(capacity, horizon + 1, 3, device=device)
         self.desired = torch.zeros(capacity, goal_dim, device=device)
         self.action = torch.zeros(capacity, horizon, action_dim, device=device)

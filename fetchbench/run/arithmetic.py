@@ -15,7 +15,7 @@ from fetchbench.machine import bfloat16_instructions, can_compile
 from fetchbench.records.schema import Execution, RunRequest
 
 COMPILE_FROM_UPDATES = 20_000
-"""Compiling takes most of a minute and makes the update of a convolutional encoder a fifth to a third faster."""
+"""Compiling takes up to a minute, and takes a sixth off the update of a convolutional encoder on a CPU."""
 
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # malloc.h
 
@@ -34,9 +34,10 @@ def resolve(
         requests: The runs that will be executed so.
         device: ``auto`` is CUDA where there is one.
         threads: Per run.
-        precision: ``auto`` is ``bfloat16`` where the processor or GPU multiplies it in hardware.
-        compile_: ``auto`` is ``cuda-graph`` on a GPU, and ``inductor`` on a CPU that has a compiler, each where runs are long
-            enough to repay it.
+        precision: ``auto`` is ``bfloat16`` where the processor or GPU multiplies it in hardware. By name it is taken
+            everywhere, and slow where it must be emulated.
+        compile_: ``auto`` is ``cuda-graph`` on a GPU and ``inductor`` on a CPU, each where there is a compiler and a run is
+            long enough to repay it.
 
     Raises:
         FetchbenchError: Something was asked for by name that is not here.
@@ -45,12 +46,11 @@ def resolve(
     if precision == "auto":
         precision = "bfloat16" if has_bfloat16(found) else "float32"
     if compile_ == "auto":
-        compile_ = "none"
-        if found == "cuda" or (can_compile() and any(map(_repays_compiling, requests))):
-            compile_ = "cuda-graph" if found == "cuda" else "inductor"
+        repaid = can_compile() and any(_repays_compiling(request, found) for request in requests)
+        compile_ = ("cuda-graph" if found == "cuda" else "inductor") if repaid else "none"
     if compile_ == "cuda-graph" and found != "cuda":
         raise FetchbenchError("--compile cuda-graph needs a CUDA device; use inductor, none or auto")
-    if compile_ == "inductor" and not can_compile():
+    if compile_ != "none" and not can_compile():
         raise FetchbenchError(
             "torch.compile needs g++ and Python's headers (Debian, Ubuntu: `apt-get install -y g++ python3-dev`); "
             "install them, or use --compile none"
@@ -60,9 +60,10 @@ def resolve(
     return Execution.model_validate(values)
 
 
-def _repays_compiling(request: RunRequest) -> bool:
+def _repays_compiling(request: RunRequest, device: str) -> bool:
+    """On a CPU encoders alone gain; on a GPU every update does, by fewer launches."""
     updates = request.budget.steps * request.learner.updates_per_step
-    return uses_frames(request.method.track) and updates >= COMPILE_FROM_UPDATES
+    return updates >= COMPILE_FROM_UPDATES and (device == "cuda" or uses_frames(request.method.track))
 
 
 def resolve_device(wanted: str) -> Literal["cpu", "cuda"]:
@@ -95,10 +96,12 @@ def configure(request: RunRequest) -> None:
         torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
         # Numbers below 1e-38 change nothing but the time that arithmetic on them takes.
         torch.set_flush_denormal(True)
-    elif execution.precision == "bfloat16":
-        # What autocast leaves in float32, the heads' products, may take the GPU's TensorFloat-32.
-        torch.set_float32_matmul_precision("high")
-        torch.backends.cudnn.benchmark = True
+    else:
+        # By default convolutions would take the GPU's TensorFloat-32 even in float32. Beside bfloat16 it is welcome.
+        lowered = execution.precision == "bfloat16"
+        torch.backends.cudnn.allow_tf32 = lowered
+        torch.set_float32_matmul_precision("high" if lowered else "highest")
+        torch.backends.cudnn.benchmark = lowered
     # Plugins that draw from the global generator at least start from the same state.
     torch.manual_seed(request.seed)
 

@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 
 from fetchbench.environment import Task, get_task
-from fetchbench.errors import FetchbenchError
+from fetchbench.errors import FetchbenchError, one_line
 from fetchbench.learner.build import Built
 from fetchbench.records.schema import RunRequest
 from fetchbench.run.checkpoint import Checkpoint
@@ -103,5 +103,10 @@ def load_policy(run: Path | str, plugins: Sequence[Path | str] = ()) -> Policy:
     checkpoint = Checkpoint(folder / "checkpoint")
     if not checkpoint.exists:
         raise FetchbenchError(f"{folder} holds no checkpoint yet: the run has not come to one")
-    built.learner.load_state_dict(checkpoint.state()["learner"])
+    try:
+        built.learner.load_state_dict(checkpoint.state()["learner"])
+    except (KeyError, RuntimeError) as error:
+        raise FetchbenchError(
+            f"{folder}: another version of fetchbench wrote its checkpoint ({one_line(error)}); use that version to load it"
+        ) from error
     return Policy(request, built)

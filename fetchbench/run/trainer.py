@@ -14,7 +14,7 @@ from torch import Tensor
 
 from fetchbench.environment.tasks import get_task
 from fetchbench.environment.vector import VectorEnvironment
-from fetchbench.errors import DivergedError, StorageError
+from fetchbench.errors import DivergedError, StorageError, one_line
 from fetchbench.learner.batch import Sampler
 from fetchbench.learner.build import Built
 from fetchbench.learner.draws import draw
@@ -114,7 +114,13 @@ class Trainer:
             self.checkpoint.clear()
             self.replay.added = 0
             return False
-        self.load_state_dict(state)
+        try:
+            self.load_state_dict(state)
+        except (KeyError, RuntimeError) as error:
+            raise StorageError(
+                f"{self.checkpoint.folder}: another version of fetchbench wrote it ({one_line(error)}); "
+                "delete the run's folder and run the suite again"
+            ) from error
         with storage_errors("write", self._metrics_path), self._metrics_path.open("ab") as file:
             if file.tell() > metrics_bytes:
                 file.truncate(metrics_bytes)

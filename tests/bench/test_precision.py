@@ -62,7 +62,9 @@ def test_other_runs_are_refused():
     plain = [run(s, [0.9] * 5) for s in range(2)]
     with pytest.raises(FetchbenchError, match="not the same runs"):
         compare(plain, [run(s, [0.9] * 5, "bfloat16") for s in (0, 2)])
-    with pytest.raises(FetchbenchError, match="one float32 run"):
+    with pytest.raises(FetchbenchError, match="one method on one task"):
+        compare(plain, [make_record("other", seed=s) for s in range(2)])
+    with pytest.raises(FetchbenchError, match="one run in float32"):
         compare(plain, plain)
 
 

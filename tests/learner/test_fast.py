@@ -86,7 +86,27 @@ COMBINATIONS = [
 @pytest.mark.parametrize(("routing", "execution"), COMBINATIONS)
 def test_compiled(rig, routing, execution):
     """Two of them in every test run; the others, which compile the same passes, with ``--slow``."""
-    hold(made(rig, routing, Execution()), made(rig, routing, execution), TOLERANCE[execution.precision])
+    fast = made(rig, routing, execution)
+    hold(made(rig, routing, Execution()), fast, TOLERANCE[execution.precision])
+    audit = Audit(fast.learner)  # asks for gradients twice
+    fast.update(audit)
+    audit.verify()
+
+
+def test_an_encoder_with_other_than_flat_filters(rig):
+    """The memory order of images is given to what has four dimensions, and to nothing else."""
+
+    class Volume(torch.nn.Module):
+        def __init__(self, shape) -> None:
+            super().__init__()
+            self.filters = torch.nn.Conv3d(shape.frames, 4, 3, stride=8)
+            self.where = torch.nn.Parameter(torch.zeros(1, shape.frames, 3, shape.height, shape.width))
+
+        def forward(self, frames):
+            return self.filters(frames / 255 + self.where).flatten(1)
+
+    r = rig("critic", extra=registry("encoder", EncoderSpec("volume", Volume)), encoder="volume", execution=LOWERED)
+    assert r.update()["critic_loss"].isfinite()
 
 
 def graphs(log: list[int]) -> Graphs:

@@ -57,9 +57,13 @@ def test_compiling_where_runs_repay_it(machine, demo):
 
 
 def test_a_gpu(machine, demo):
-    machine(cuda=True, bfloat16=True)
-    assert resolve(demo) == Execution(device="cuda", precision="bfloat16", compile="cuda-graph")
+    machine(cuda=True, bfloat16=True, compiler=True)
+    assert resolve(demo) == Execution(device="cuda", precision="bfloat16")
+    for track in ("pixels-only", "blind"):  # fewer launches serve every update
+        assert resolve(longer(demo, track)).compile == "cuda-graph"
     assert resolve(demo, device="cpu", compile_="none").device == "cpu"
+    machine(cuda=True, bfloat16=True)
+    assert resolve(longer(demo, "blind")).compile == "none"
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import signal
 import subprocess
@@ -223,3 +224,27 @@ def test_the_trained_policy_acts_from_python_as_it_did_in_evaluation(undisturbed
             rollout.finish()
     with pytest.raises(ValueError, match=r"frame is None: this policy sees frames \(3, 16, 16\)"):
         policy(*state)
+
+
+def test_a_checkpoint_of_other_networks_is_one_clear_line(disturbed):
+    import torch
+
+    from fetchbench.errors import FetchbenchError
+    from fetchbench.run.checkpoint import Checkpoint
+    from fetchbench.run.policy import load_policy
+
+    disturbed.stop_when(disturbed.has_checkpoint, signal.SIGTERM)
+    checkpoint = Checkpoint(disturbed.folder / "checkpoint")
+    state = checkpoint.state()
+    critic = state["learner"]["modules"]["critic"]
+    critic["renamed"] = critic.pop(next(iter(critic)))
+    manifest = json.loads((checkpoint.folder / "manifest.json").read_text())
+    torch.save(state, checkpoint.folder / "state-other.pt")
+    digest = hashlib.sha256((checkpoint.folder / "state-other.pt").read_bytes()).hexdigest()
+    manifest["state"] = {"file": "state-other.pt", "sha256": digest}
+    (checkpoint.folder / "manifest.json").write_text(json.dumps(manifest))
+    error = disturbed.finish(code=2)
+    assert "another version of fetchbench wrote it" in error
+    assert "Traceback" not in error
+    with pytest.raises(FetchbenchError, match="another version of fetchbench wrote its checkpoint"):
+        load_policy(disturbed.folder)
