@@ -1,0 +1,45 @@
+"""What the texts quote is what was measured."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from fetchbench.bench.precision import compare, read_folder, table
+from fetchbench.bench.report import markdown
+
+ROOT = Path(__file__).parents[2]
+EVIDENCE = ROOT / "leaderboard" / "evidence"
+
+
+def quoted(path: Path, name: str) -> str:
+    """The text between ``<!-- name -->`` and the comment that closes it."""
+    _, _, after = path.read_text().partition(f"<!-- {name} -->\n")
+    text, closing, _ = after.partition(f"\n<!-- /{name.partition(':')[0]} -->")
+    assert closing, f"{path}: no <!-- {name} --> block"
+    return text.strip()
+
+
+@pytest.fixture(scope="module")
+def measured() -> dict:
+    return json.loads((EVIDENCE / "bench.json").read_text())
+
+
+def test_the_readme_quotes_the_judged_lines(measured):
+    assert quoted(ROOT / "README.md", "bench: judged") == markdown(measured, judged=True)
+
+
+def test_the_evidence_quotes_every_line(measured):
+    assert quoted(EVIDENCE / "README.md", "bench: all") == markdown(measured, judged=False)
+
+
+def test_the_bench_was_whole(measured):
+    assert measured["sizes"]["name"] == "full"
+    assert [part for part in measured["parts"].values() if part["problem"]] == []
+
+
+def test_precisions_learn_alike_as_quoted():
+    verdict = compare(*(read_folder(EVIDENCE / "precision-v1" / precision) for precision in ("float32", "bfloat16")))
+    assert quoted(EVIDENCE / "README.md", "precision") == table(verdict)
