@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 import os
 import platform
 import shutil
@@ -12,12 +13,20 @@ BFLOAT16_FLAGS = ("avx512_bf16", "amx_bf16", "bf16")
 """The kernel's names (x86, ARM) of instructions that multiply bfloat16; without them it is slower than float32."""
 
 
-def read_cpuinfo() -> str:
-    """Text of ``/proc/cpuinfo``; empty where there is none."""
+def read(path: str | Path) -> str:
+    """A file's text; empty where it cannot be read."""
     try:
-        return Path("/proc/cpuinfo").read_text()
+        return Path(path).read_text()
     except OSError:
         return ""
+
+
+def package_version(name: str) -> str:
+    """An installed package's version; ``-`` without it."""
+    try:
+        return importlib.metadata.version(name)
+    except importlib.metadata.PackageNotFoundError:
+        return "-"
 
 
 def processor_name(cpuinfo: str | None = None) -> str:
@@ -42,7 +51,7 @@ def bfloat16_instructions(cpuinfo: str | None = None) -> list[str]:
 
 def _field(name: str, cpuinfo: str | None) -> str:
     """A field of the first processor."""
-    for line in (read_cpuinfo() if cpuinfo is None else cpuinfo).splitlines():
+    for line in (read("/proc/cpuinfo") if cpuinfo is None else cpuinfo).splitlines():
         key, _, value = line.partition(":")
         if key.strip() == name:
             return value.strip()

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 import platform
 from collections.abc import Sequence
 from typing import Any
 
 from fetchbench._version import __version__
 from fetchbench.bench.process import available_memory_mb
-from fetchbench.machine import bfloat16_instructions, can_compile, processor_name
+from fetchbench.machine import bfloat16_instructions, can_compile, package_version, processor_name
 
 PACKAGES = ("torch", "numpy", "gymnasium", "gymnasium-robotics", "mujoco", "stable-baselines3")
 
@@ -35,13 +34,6 @@ def describe(cores: Sequence[int], renderer: dict[str, str]) -> dict[str, Any]:
         "precision": "bfloat16" if bfloat16 else "float32",
         "compiler": can_compile(),
         "python": platform.python_version(),
-        "packages": {name: _version(name) for name in PACKAGES},
+        "packages": {name: package_version(name) for name in PACKAGES},
         "renderer": renderer,
     }
-
-
-def _version(package: str) -> str:
-    try:
-        return importlib.metadata.version(package)
-    except importlib.metadata.PackageNotFoundError:
-        return "-"

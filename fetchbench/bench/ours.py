@@ -9,12 +9,9 @@ from torch import nn
 
 from fetchbench.bench.sizes import ENCODER, Arithmetic
 from fetchbench.errors import FetchbenchError
-from fetchbench.learner.batch import Sampler
-from fetchbench.learner.build import Built
 from fetchbench.protocol import Budget, Evaluation, LearnerSettings, Scene, Track
 from fetchbench.records.schema import Component, Execution, Method, RunRequest
 from fetchbench.registry import Registry
-from fetchbench.replay import Replay
 from fetchbench.run.plugins import load_plugins
 from fetchbench.specs import EncoderSpec, FrameShape, PixelSpec
 
@@ -71,16 +68,4 @@ def make_request(
         ),
         execution=Execution.model_validate(execution),
         key="bench",
-    )
-
-
-def make_sampler(replay: Replay, built: Built, settings: LearnerSettings) -> Sampler:
-    """What the trainer samples with (:class:`fetchbench.run.trainer.Trainer`)."""
-    return Sampler(
-        replay,
-        built.goals,
-        built.vectors,
-        k=settings.relabel_k,
-        strategy=settings.relabel_strategy,
-        stack=built.learner.stack,
     )

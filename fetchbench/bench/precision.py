@@ -19,7 +19,7 @@ import click
 from fetchbench.errors import FetchbenchError
 from fetchbench.records.schema import EvaluationPoint, Record
 from fetchbench.records.store import read_record
-from fetchbench.statistics import student_quantile
+from fetchbench.statistics import student_interval
 
 LEVEL = 0.9
 SOLVED = 0.8
@@ -86,12 +86,7 @@ def paired(differences: Sequence[float], level: float = LEVEL) -> Paired:
     Raises:
         ValueError: Fewer than two pairs.
     """
-    n = len(differences)
-    if n < 2:
-        raise ValueError(f"{n} pairs: an interval needs two or more")
-    mean = math.fsum(differences) / n
-    deviation = math.sqrt(math.fsum((d - mean) ** 2 for d in differences) / (n - 1))
-    half = student_quantile(level, n - 1) * deviation / math.sqrt(n)
+    mean, half = student_interval(differences, level)
     return Paired(mean, mean - half, mean + half)
 
 

@@ -20,7 +20,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any
 
+from fetchbench.environment.vector import drawing_environment
 from fetchbench.errors import FetchbenchError, one_line
+from fetchbench.machine import read
 
 TIMEOUT_S = 1800.0
 """A side that takes longer over one answer has hung."""
@@ -172,7 +174,7 @@ def drawing_variables(report: Mapping[str, str]) -> dict[str, str]:
     Args:
         report: What draws for us: the same backend draws for gymnasium.
     """
-    return {"LP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", **os.environ, "MUJOCO_GL": report["backend"]}
+    return drawing_environment(report["backend"])
 
 
 # -- memory -----------------------------------------------------------------------------------------------------------
@@ -185,9 +187,9 @@ def resident_memory_mb() -> float:
 
 def available_memory_mb() -> float:
     """Memory that new processes may take without swapping, 2**20 bytes; the container's limit where that is less."""
-    free = re.search(r"^MemAvailable:\s+(\d+) kB", _read(Path("/proc/meminfo")), re.MULTILINE)
+    free = re.search(r"^MemAvailable:\s+(\d+) kB", read(Path("/proc/meminfo")), re.MULTILINE)
     left = int(free[1]) / 1024 if free else 0.0
-    limit, used = (_read(Path("/sys/fs/cgroup", name)).strip() for name in ("memory.max", "memory.current"))
+    limit, used = (read(Path("/sys/fs/cgroup", name)).strip() for name in ("memory.max", "memory.current"))
     return min(left, (int(limit) - int(used)) / 2**20) if limit.isdigit() and used.isdigit() else left
 
 
@@ -196,7 +198,7 @@ def _peak_memory_mb(pid: int) -> float:
 
 
 def _status_mb(pid: str, field: str) -> float:
-    found = re.search(rf"^{field}:\s+(\d+) kB", _read(Path("/proc", pid, "status")), re.MULTILINE)
+    found = re.search(rf"^{field}:\s+(\d+) kB", read(Path("/proc", pid, "status")), re.MULTILINE)
     return int(found[1]) / 1024 if found else 0.0
 
 
@@ -205,17 +207,10 @@ def _descendants(pid: int) -> list[int]:
     parents = {}
     for path in Path("/proc").glob("[0-9]*/stat"):
         # Behind the command's name, which may hold anything but a closing bracket: state and parent.
-        fields = _read(path).rpartition(")")[2].split()
+        fields = read(path).rpartition(")")[2].split()
         if fields:
             parents[int(path.parent.name)] = int(fields[1])
     found = [pid]
     for one in found:
         found += [child for child, parent in parents.items() if parent == one]
     return found
-
-
-def _read(path: Path) -> str:
-    try:
-        return path.read_text()
-    except OSError:
-        return ""

@@ -120,11 +120,10 @@ class Ours:
     def fill(self, transitions: int) -> dict[str, float]:
         """Make a replay of so many transitions."""
         from fetchbench.bench.episodes import filled_replay
-        from fetchbench.bench.ours import make_sampler
 
         before = resident_memory_mb()
         replay = filled_replay(self._task, self._episodes, transitions)
-        self._samplers[transitions] = make_sampler(replay, self._built, settings(self._sizes))
+        self._samplers[transitions] = self._built.sampler(replay)
         return {"bytes": replay.bytes / replay.transitions, "memory_mb": resident_memory_mb() - before}
 
     def sample_ms(self, transitions: int) -> float:

@@ -64,17 +64,17 @@ def heading(report: Report) -> list[str]:
 def rows(part: Part) -> Iterator[list[str]]:
     """The part's lines as cells under :data:`HEADER`. A ratio above 1 says that ours is better."""
     for line in part.lines:
-        ratio = line.ratio
-        yield [
-            line.what,
-            line.unit,
-            cell(line.ours),
-            "-" if line.theirs is None else cell(line.theirs),
-            line.other,
-            "-" if ratio is None else cell(ratio, "x"),
-            target(line),
-            {True: "yes", False: "NO", None: ""}[line.met],
-        ]
+        yield [*_measured(line.as_dict()), target(line), {True: "yes", False: "NO", None: ""}[line.met]]
+
+
+def _measured(line: Mapping[str, Any]) -> list[str]:
+    """What a line found, from its JSON, as cells."""
+
+    def shown(spread: Mapping[str, Any] | None, suffix: str = "") -> str:
+        return "-" if spread is None else cell(Spread(tuple(spread["values"])), suffix)
+
+    found = [shown(line["ours"]), shown(line["theirs"]), line["other"], shown(line["ratio"], "x")]
+    return [line["what"], line["unit"], *found]
 
 
 def cell(spread: Spread, suffix: str = "") -> str:
@@ -109,18 +109,7 @@ def markdown(document: Mapping[str, Any], judged: bool) -> str:
         for line in part["lines"]:
             if judged and line["met"] is None and not line["other"].endswith(("tuned", "our picture")):
                 continue
-            ratio, theirs = line["ratio"], line["theirs"]
-            cells = [
-                name,
-                line["what"],
-                line["unit"],
-                cell(Spread(tuple(line["ours"]["values"]))),
-                "-" if theirs is None else cell(Spread(tuple(theirs["values"]))),
-                line["other"],
-                "-" if ratio is None else cell(Spread(tuple(ratio["values"])), "x"),
-                _judgement(line),
-            ]
-            lines.append(f"| {' | '.join(cells)} |")
+            lines.append(f"| {' | '.join([name, *_measured(line), _judgement(line)])} |")
     return "\n".join(lines)
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import io
 from collections.abc import Callable
 from typing import Any
 
@@ -13,13 +11,8 @@ import numpy as np
 from gymnasium import spaces
 from numpy.typing import NDArray
 
+import fetchbench.environment.simulation  # noqa: F401  registers the tasks, and quietly
 from fetchbench.environment.cameras import get_camera
-
-# On import it prints news of tasks that are not ours.
-with contextlib.redirect_stderr(io.StringIO()):
-    import gymnasium_robotics
-
-gymnasium.register_envs(gymnasium_robotics)
 
 Frame = NDArray[np.uint8]
 LIKE_OURS = "fetch-close"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import statistics
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -57,9 +57,6 @@ class Spread:
     @property
     def high(self) -> float:
         return max(self.values)
-
-    def map(self, change: Callable[[float], float]) -> Spread:
-        return Spread(tuple(map(change, self.values)))
 
     def as_dict(self) -> dict[str, Any]:
         return {"median": self.median, "low": self.low, "high": self.high, "values": list(self.values)}
@@ -138,6 +135,6 @@ class Part:
     problem: str = ""
 
 
-def single(values: Sequence[float] | float) -> Spread:
+def single(value: float) -> Spread:
     """What was measured once, or was counted."""
-    return Spread((values,) if isinstance(values, int | float) else tuple(values))
+    return Spread((value,))

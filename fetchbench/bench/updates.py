@@ -135,12 +135,11 @@ class Ours:
     def _update(self, built: Built) -> Callable[[], object]:
         import torch
 
-        from fetchbench.bench.ours import make_sampler
         from fetchbench.learner.draws import draw
         from fetchbench.replay.hindsight import DRAWS
 
         s, g = built.learner.settings, self._generator
-        sampler = make_sampler(self._replay, built, s)
+        sampler = built.sampler(self._replay)
 
         def update() -> object:
             batch = sampler(torch.rand(s.batch_size, DRAWS, generator=g, dtype=torch.float64))

@@ -18,7 +18,7 @@ from fetchbench import machine
 from fetchbench._version import __version__
 from fetchbench.cli.isolated import answer
 from fetchbench.errors import FetchbenchError
-from fetchbench.machine import bfloat16_instructions, processor_name
+from fetchbench.machine import bfloat16_instructions, processor_name, read
 
 PYTHON = (3, 11)
 MUJOCO = ((3, 5), (3, 12))
@@ -266,14 +266,6 @@ def check_folder(folder: Path | None = None) -> Check:
     if free < SCARCE_DISK_GB:
         return Check("folder", value, "a run keeps its replay on disk until it ends", "free some space")
     return Check("folder", value)
-
-
-def read(path: str) -> str:
-    """A file's text; empty where it cannot be read."""
-    try:
-        return Path(path).read_text()
-    except OSError:
-        return ""
 
 
 def first_line(text: str) -> str:

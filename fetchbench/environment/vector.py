@@ -219,8 +219,7 @@ class _Worker:
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
                 pass_fds=(theirs.fileno(), memory),
-                # Mesa's software renderer and numpy's matrix product take all cores for themselves unless they are told.
-                env={"LP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", **os.environ, "MUJOCO_GL": backend},
+                env=drawing_environment(backend),
             )
         self.pid = self._process.pid
         self._socket = ours
@@ -291,6 +290,15 @@ class _Worker:
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
+
+
+def drawing_environment(backend: str) -> dict[str, str]:
+    """Environment variables of a process that draws: one core, by a backend.
+
+    Mesa's software renderer and numpy's matrix product take all cores for themselves unless they are told; what the user
+    told them stands.
+    """
+    return {"LP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", **os.environ, "MUJOCO_GL": backend}
 
 
 def _backends() -> tuple[str, ...]:

@@ -15,7 +15,7 @@ from torch import nn
 from fetchbench.environment.tasks import Task
 from fetchbench.environment.tracks import uses_frames, vector_layout
 from fetchbench.errors import FetchbenchError, PluginError, one_line
-from fetchbench.learner.batch import Vectors
+from fetchbench.learner.batch import Sampler, Vectors
 from fetchbench.learner.draws import DrawSizes
 from fetchbench.learner.encoders import Encoders, PerFrame, feature_dim
 from fetchbench.learner.networks import Actor, Inputs, TwinCritic
@@ -23,6 +23,7 @@ from fetchbench.learner.sac import PLAIN, Auxiliary, Learner
 from fetchbench.protocol import LearnerSettings, Track
 from fetchbench.records.schema import Component, Execution, Method
 from fetchbench.registry import Registry
+from fetchbench.replay import Replay
 from fetchbench.specs import (
     Augmentation,
     AugmentationSpec,
@@ -75,6 +76,20 @@ class Built:
     feature_dim: int | None
     draws: DrawSizes
     own_batch: int | None
+
+    def sampler(self, replay: Replay) -> Sampler:
+        """What turns a replay's transitions into the learner's batches."""
+        settings = self.learner.settings
+        return Sampler(
+            replay,
+            self.goals,
+            self.vectors,
+            k=settings.relabel_k,
+            strategy=settings.relabel_strategy,
+            stack=self.learner.stack,
+            horizon=self.horizon,
+            own_batch=self.own_batch is not None,
+        )
 
 
 def build(

@@ -8,7 +8,7 @@ the tensors' values (a routing's current weights, whether the auxiliary loss is 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Iterator
 from typing import TypeVar, cast
 
 import torch
@@ -127,11 +127,16 @@ def over_tensors(value: T, function: Callable[[Tensor], Tensor]) -> T:
     return value
 
 
+def tensors(value: object) -> Iterator[Tensor]:
+    """Every tensor of a dataclass, of dataclasses and tensors, in the order of the fields."""
+    if isinstance(value, Tensor):
+        yield value
+    elif dataclasses.is_dataclass(value):
+        for field in dataclasses.fields(value):
+            yield from tensors(getattr(value, field.name))
+
+
 def fill(own: object, given: object) -> None:
     """Copy every tensor of one dataclass into its place in another of the same make."""
-    targets: list[Tensor] = []
-    sources: list[Tensor] = []
-    for value, into in ((own, targets), (given, sources)):
-        over_tensors(value, lambda tensor, into=into: into.append(tensor) or tensor)  # type: ignore[misc]
-    for target, source in zip(targets, sources, strict=True):
+    for target, source in zip(tensors(own), tensors(given), strict=True):
         target.copy_(source, non_blocking=True)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime
-import importlib.metadata
 import os
 import platform
 import subprocess
@@ -12,7 +11,7 @@ from pathlib import Path
 import torch
 
 from fetchbench._version import __version__
-from fetchbench.machine import processor_name
+from fetchbench.machine import package_version, processor_name
 from fetchbench.records.schema import Provenance
 
 PACKAGES = ("gymnasium", "gymnasium-robotics", "mujoco", "numpy", "pluggy", "timm", "torch", "torchvision")
@@ -37,17 +36,10 @@ def provenance(device: torch.device, renderer: dict[str, str], suite_sha256: str
         cores=len(os.sched_getaffinity(0)),
         gpu=torch.cuda.get_device_name(device) if device.type == "cuda" else None,
         renderer={k: str(v) for k, v in renderer.items()},
-        packages={name: _version(name) for name in PACKAGES},
+        packages={name: package_version(name) for name in PACKAGES},
         suite_sha256=suite_sha256,
         finished=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
     )
-
-
-def _version(package: str) -> str:
-    try:
-        return importlib.metadata.version(package)
-    except importlib.metadata.PackageNotFoundError:
-        return "-"
 
 
 def _git_state() -> tuple[str | None, bool | None]:

@@ -15,7 +15,6 @@ from torch import Tensor
 from fetchbench.environment.tasks import get_task
 from fetchbench.environment.vector import VectorEnvironment
 from fetchbench.errors import DivergedError, StorageError, one_line
-from fetchbench.learner.batch import Sampler
 from fetchbench.learner.build import Built
 from fetchbench.learner.draws import draw
 from fetchbench.records.diagnosis import score_of
@@ -52,17 +51,7 @@ class Trainer:
         self.learner = built.learner
         self.generators = Generators(request.task, request.seed)
         self.replay = self._replay()
-        s = request.learner
-        self.sampler = Sampler(
-            self.replay,
-            built.goals,
-            built.vectors,
-            k=s.relabel_k,
-            strategy=s.relabel_strategy,
-            stack=self.learner.stack,
-            horizon=built.horizon,
-            own_batch=built.own_batch is not None,
-        )
+        self.sampler = built.sampler(self.replay)
         self.checkpoint = Checkpoint(folder / "checkpoint")
         self.frozen = FrozenCheck(self.learner)
         self.steps = 0

@@ -1,6 +1,6 @@
 """Intervals over seeds and ranks of methods: pure functions of numbers, on the standard library alone."""
 
-from fetchbench.statistics.intervals import Interval, binomial_variance, mean_interval, student_quantile
+from fetchbench.statistics.intervals import Interval, binomial_variance, mean_interval, student_interval, student_quantile
 from fetchbench.statistics.ranking import Evidence, evidence, ranks, shown
 
 __all__ = [
@@ -11,5 +11,6 @@ __all__ = [
     "mean_interval",
     "ranks",
     "shown",
+    "student_interval",
     "student_quantile",
 ]

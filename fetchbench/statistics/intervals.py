@@ -43,12 +43,29 @@ def mean_interval(scores: Sequence[float], level: float = 0.95, variance_floor: 
         raise ValueError(f"scores {list(scores)}: each must lie in [0, 1]")
     if not variance_floor >= 0:
         raise ValueError(f"variance_floor = {variance_floor}: must be 0 or more")
-    mean = math.fsum(scores) / n
     if n == 1:
-        return Interval(mean)
-    variance = max(math.fsum((score - mean) ** 2 for score in scores) / (n - 1), variance_floor)
-    half = student_quantile(level, n - 1) * math.sqrt(variance / n)
+        return Interval(math.fsum(scores))
+    mean, half = student_interval(scores, level, variance_floor)
     return Interval(mean, max(0.0, mean - half), min(1.0, mean + half))
+
+
+def student_interval(values: Sequence[float], level: float, variance_floor: float = 0.0) -> tuple[float, float]:
+    """Student's t interval of a mean: the mean, and how far the interval reaches on either side.
+
+    Args:
+        values: ``(n,)``, independent.
+        level: Confidence, in (0, 1).
+        variance_floor: As in :func:`mean_interval`.
+
+    Raises:
+        ValueError: Fewer than two values, or a level outside (0, 1).
+    """
+    n = len(values)
+    if n < 2:
+        raise ValueError(f"{n} values: an interval needs two or more")
+    mean = math.fsum(values) / n
+    variance = max(math.fsum((value - mean) ** 2 for value in values) / (n - 1), variance_floor)
+    return mean, student_quantile(level, n - 1) * math.sqrt(variance / n)
 
 
 def binomial_variance(score: float, episodes: int) -> float:

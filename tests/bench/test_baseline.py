@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import subprocess
 import sys
 
@@ -15,7 +16,7 @@ from stable_baselines3.common.utils import obs_as_tensor
 
 from fetchbench.bench import baseline
 from fetchbench.bench.episodes import filled_replay, random_episodes
-from fetchbench.bench.ours import make_encoder, make_request, make_sampler
+from fetchbench.bench.ours import make_encoder, make_request
 from fetchbench.bench.process import drawing_variables
 from fetchbench.bench.sizes import BASELINE_ROUTING, PLAIN, ROUTINGS
 from fetchbench.environment import TASKS, VectorEnvironment, get_task
@@ -100,7 +101,7 @@ def test_the_heads_see_the_same_numbers(ours, sb3, episodes, buffer):
     built, model = ours("separate"), sb3("separate")
     extractor = model.critic.features_extractor
     extractor.encoder.load_state_dict(built.learner.encoders.critic.state_dict())
-    sampler = make_sampler(filled_replay(TASK, episodes, STEPS), built, SETTINGS.model_copy(update={"relabel_k": 0}))
+    sampler = dataclasses.replace(built.sampler(filled_replay(TASK, episodes, STEPS)), k=0)
     # No relabelling; the transitions of step 0, 1, ... of the first episodes.
     draws = torch.zeros(STEPS, 4, dtype=torch.float64)
     draws[:, 0] = (torch.arange(STEPS) + 0.5) / STEPS

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from fetchbench.environment.tasks import get_task
-from fetchbench.learner.batch import Batch, Sampler
+from fetchbench.learner.batch import Batch
 from fetchbench.learner.build import Built, InitialisationSeeds, build
 from fetchbench.learner.draws import Draws, draw
 from fetchbench.learner.sac import PLAIN
@@ -47,16 +47,7 @@ class Rig:
                 frames=rng.integers(0, 256, size=(*shape, 3, SIZE, SIZE), dtype=np.uint8),
             )
         )
-        self.sampler = Sampler(
-            self.replay,
-            built.goals,
-            built.vectors,
-            k=settings.relabel_k,
-            strategy=settings.relabel_strategy,
-            stack=built.learner.stack,
-            horizon=built.horizon,
-            own_batch=built.own_batch is not None,
-        )
+        self.sampler = built.sampler(self.replay)
         self._noise, self._uniform = torch.Generator().manual_seed(seed), torch.Generator().manual_seed(seed + 1)
 
     def batch(self) -> Batch:
