@@ -12,7 +12,9 @@ from typing import TYPE_CHECKING, Any
 from fetchbench._version import __version__
 
 if TYPE_CHECKING:
-    from fetchbench.errors import FetchbenchError, PluginError
+    from fetchbench.errors import FetchbenchError, PluginError, WeightsError
+    from fetchbench.learner.frames import random_shift
+    from fetchbench.learner.pretrained import Preprocessing, load_weights
     from fetchbench.registry import hookimpl
     from fetchbench.run.policy import load_policy
     from fetchbench.specs import (
@@ -47,14 +49,28 @@ __all__ = [
     "GradientRoutingSpec",
     "PixelSpec",
     "PluginError",
+    "Preprocessing",
     "Schedule",
+    "WeightsError",
     "WeightsSpec",
     "__version__",
     "hookimpl",
     "load_policy",
+    "load_weights",
+    "random_shift",
 ]
 
-_HOMES = {"FetchbenchError": "errors", "PluginError": "errors", "hookimpl": "registry", "load_policy": "run.policy"}
+_HOMES = {
+    "FetchbenchError": "errors",
+    "PluginError": "errors",
+    "Preprocessing": "learner.pretrained",
+    "WeightsError": "errors",
+    "hookimpl": "registry",
+    "load_policy": "run.policy",
+    "load_weights": "learner.pretrained",
+    "random_shift": "learner.frames",
+}
+"""Where a name lives; what is not here is a spec."""
 
 
 def __getattr__(name: str) -> Any:

@@ -6,6 +6,7 @@
     ├── UnknownNameError        a suite, method, plugin, task, ... that does not exist
     ├── SuiteError              a suite file: every problem at once, each with its place
     ├── PluginError             a plugin that does not load, clashes, or breaks its contract
+    │   └── WeightsError        pretrained weights that are not on this machine; what else a suite holds can still run
     ├── RenderingError          no usable OpenGL, or a frame that could not be drawn
     ├── WorkerError             an environment worker that died, hung or answered nonsense
     ├── StorageError            a file that could not be written or read (a full disk, say)
@@ -70,6 +71,13 @@ class SuiteError(FetchbenchError):
 
 class PluginError(FetchbenchError):
     """A plugin that does not load, clashes with another, or breaks its contract."""
+
+
+class WeightsError(PluginError):
+    """Pretrained weights that are not on this machine. The message says where to get them and where to put them.
+
+    A file that is there but damaged, or not the one that it should be, is a plain :class:`PluginError`.
+    """
 
 
 class RenderingError(FetchbenchError):

@@ -26,7 +26,7 @@ import pluggy
 from fetchbench._version import __version__
 from fetchbench.errors import FetchbenchError, PluginError, UnknownNameError, one_line
 from fetchbench.records.schema import Component
-from fetchbench.specs import HOOKS, KINDS, EncoderSpec, GradientRoutingSpec, PluginSpec
+from fetchbench.specs import HOOKS, KINDS, AugmentationSpec, EncoderSpec, GradientRoutingSpec, PluginSpec
 
 PROJECT = "fetchbench"
 hookspec = pluggy.HookspecMarker(PROJECT)
@@ -133,11 +133,13 @@ class Registry:
         """
         found = self.get(kind, component.name)
         wraps = isinstance(found.spec, EncoderSpec) and found.spec.wraps
-        what = f"{kind.replace('-', ' ')} {component.name!r}"
+        words = kind.replace("-", " ")
+        what = f"{words} {component.name!r}"
         if wraps and component.wraps is None:
             raise PluginError(f'{what} wraps another encoder: name it, as in "{component.name}(four-conv)"')
-        if component.wraps is not None and not wraps:
-            raise PluginError(f"{what} does not wrap another encoder; write it without {component.wraps.label!r}")
+        # Any augmentation follows any other: that is a chain.
+        if component.wraps is not None and not wraps and not isinstance(found.spec, AugmentationSpec):
+            raise PluginError(f"{what} does not wrap another {words}; write it without {component.wraps.label!r}")
         check_options(what, found.spec, component.options, wraps)
         inner = self.resolve(kind, component.wraps) if component.wraps else None
         return component.model_copy(
@@ -145,9 +147,30 @@ class Registry:
                 "provider": found.provider.name,
                 "version": found.provider.version,
                 "source_sha256": found.provider.source_sha256,
+                "licence": licence(found.spec, component.options),
                 "wraps": inner,
             }
         )
+
+    def frame_size(self, encoder: Component) -> int | None:
+        """The frame size that an encoder needs, or the one that it wraps; ``None`` takes the suite's.
+
+        Raises:
+            UnknownNameError: There is no such encoder.
+        """
+        spec = self.get("encoder", encoder.name).spec
+        own = spec.frame_size if isinstance(spec, EncoderSpec) else None
+        return own if own is not None or encoder.wraps is None else self.frame_size(encoder.wraps)
+
+    def trunk(self, encoder: Component) -> int | None:
+        """The default width of the heads' trunk behind an encoder, or behind the one that it wraps; ``None`` is none.
+
+        Raises:
+            UnknownNameError: There is no such encoder.
+        """
+        spec = self.get("encoder", encoder.name).spec
+        own = spec.trunk if isinstance(spec, EncoderSpec) else None
+        return own if own is not None or encoder.wraps is None else self.trunk(encoder.wraps)
 
     def raise_for(self, files: Sequence[Path]) -> None:
         """Raise for the first of these plugin files that failed to load.
@@ -181,6 +204,15 @@ def check_options(what: str, spec: PluginSpec, options: dict[str, Any], wraps: b
         signature.bind(*[None] * positional, **options)
     except TypeError as error:
         raise PluginError(f"{what}: {error}; its options: {', '.join(accepted) or 'none'}") from error
+
+
+def licence(spec: PluginSpec, options: dict[str, Any]) -> str:
+    """What a component's code or weights are licensed under, where it is not its provider's own licence."""
+    if not isinstance(spec, EncoderSpec):
+        return ""
+    if spec.weights is not None and options.get("weights") != "random":
+        return spec.weights.licence
+    return spec.licence
 
 
 def load_registry(files: Sequence[Path] = (), builtin: Sequence[tuple[str, PluginSpec]] = ()) -> Registry:

@@ -96,14 +96,16 @@ class WeightsSpec:
     Args:
         file: The file name under which it is looked for in the cache folder.
         url: Where its authors publish it. Nothing is downloaded without being asked for.
-        sha256: Its digest, where it is known; a file that differs is refused.
         licence: SPDX identifier, shown on the board.
+        sha256: Its digest, where it is known; a file that differs is refused.
+        hub: ``"owner/repository/file"`` on the Hugging Face hub, where it is there too; empty otherwise.
     """
 
     file: str
     url: str
     licence: str
     sha256: str | None = None
+    hub: str = ""
 
 
 @dataclass(frozen=True)
@@ -113,7 +115,8 @@ class EncoderSpec:
     ``build(shape, **options)`` returns an ``nn.Module`` whose ``forward`` takes ``uint8 (B, F, 3, H, W)`` and returns
     ``float32 (B, dim)``; ``dim`` is found by running it once. Scaling of the pixels belongs to the module. It may also
     offer ``moments(frames) -> (mean, log_variance)``, each ``(B, dim)``, and ``feature_map(frames) -> (B, C, H', W')``,
-    which auxiliary losses may require.
+    which auxiliary losses may require, and ``points(frames) -> (B, C, 2)``, the x and y in [-1, 1] at which each channel
+    looks (right and down positive), which pictures show.
 
     Args:
         name: What a suite calls it.
@@ -126,7 +129,12 @@ class EncoderSpec:
         frame_size: The frame size it needs; ``None`` takes the suite's.
         preprocessing: What the module does to a frame before its first layer, in words.
         licence: Licence of the code or weights where it is not fetchbench's own.
-        weights: The checkpoint that it loads, if any.
+        weights: The checkpoint that it loads, if any. Such an encoder takes an option ``weights``: ``"published"`` (that file,
+            which must be on the machine), ``"hub"`` (fetched there if it is not), ``"random"`` (none: the control), or a
+            file's path; :func:`fetchbench.load_weights` does all of it.
+        reference: The authors' own implementation, where there is one to install: the module that ``build`` returned and
+            frames ``(B, F, 3, H, W)`` -> the features that the authors' code gives for its weights. Raises ``ImportError``
+            where it is not installed. ``fetchbench check`` compares the two.
         wraps: Whether it wraps another encoder: a suite then writes ``"outer(inner)"``.
         trunk: Default width of the heads' own Linear-LayerNorm-tanh after ``z``; ``None`` is none. Frozen encoders
             always have one.
@@ -142,6 +150,7 @@ class EncoderSpec:
     preprocessing: str = ""
     licence: str = ""
     weights: WeightsSpec | None = None
+    reference: Callable[[nn.Module, Tensor], Tensor] | None = None
     wraps: bool = False
     trunk: int | None = None
     control: str = ""
@@ -165,13 +174,15 @@ class AugmentationSpec:
     """A random change of frames that leaves their meaning alone.
 
     ``build(shape, **options)`` gets the :class:`FrameShape` that the encoder sees and returns an :class:`Augmentation`.
-    Observation and next observation always draw apart. DrQ's K and M views are the learner's business.
+    Observation and next observation always draw apart. DrQ's K and M views are the learner's business, and so are chains: a
+    suite writes ``"outer(inner)"``, and ``inner`` is applied first.
 
     Args:
         name: What a suite calls it.
         build: Called with the shape and the method's options.
         draws: Uniform numbers in [0, 1) needed per stack.
-        input_size: Maps the encoder's frame size to the size to render (crops render larger); ``None`` is the same size.
+        input_size: Maps the encoder's frame size to the size to render (crops render larger, translations smaller);
+            ``None`` is the same size.
         summary: One line for tables.
         source: Paper or repository.
     """
@@ -212,7 +223,8 @@ class AuxiliaryLossSpec:
     """A loss besides the critic's and the actor's that shapes the representation.
 
     ``build(context, **options)`` gets an :class:`AuxiliaryContext` and returns an ``nn.Module`` whose ``forward`` takes
-    :class:`AuxiliaryInputs` and returns ``(scalar loss, {name: scalar})``.
+    :class:`AuxiliaryInputs` and returns ``(scalar loss, {name: scalar})``. It may also offer
+    ``reconstruct(z) -> uint8 (B, F, 3, H, W)``, which pictures show.
 
     Args:
         name: What a suite calls it.

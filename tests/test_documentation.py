@@ -96,7 +96,9 @@ def test_the_example_becomes_a_method_of_the_demo_and_builds(workspace):
     suite = select(with_plugins(load_suite("demo"), registry, [file]), methods=["four-conv"])
     asked = requests(suite, registry)
     assert [r.method.encoder.name for r in asked] == ["four-conv"] * len(suite.seeds)
-    assert preflight(asked, registry) == []
+    found = preflight(asked, registry)
+    assert not found.problems
+    assert not found.lacking
 
 
 def commands() -> list[tuple[str, str]]:

@@ -28,11 +28,15 @@ SURFACE = [
     "GradientRoutingSpec",
     "PixelSpec",
     "PluginError",
+    "Preprocessing",
     "Schedule",
+    "WeightsError",
     "WeightsSpec",
     "__version__",
     "hookimpl",
     "load_policy",
+    "load_weights",
+    "random_shift",
 ]
 """Adding a name here is a promise to plugin authors; removing one breaks their files."""
 
@@ -62,9 +66,10 @@ def test_every_name_is_there_and_documented(name):
 @pytest.mark.parametrize("name", NAMES)
 def test_it_is_the_very_object_of_its_home(name):
     from fetchbench import errors, registry, specs
+    from fetchbench.learner import frames, pretrained
     from fetchbench.run import policy
 
-    homes = [module for module in (errors, registry, specs, policy) if hasattr(module, name)]
+    homes = [module for module in (errors, registry, specs, frames, pretrained, policy) if hasattr(module, name)]
     assert any(getattr(home, name) is getattr(fetchbench, name) for home in homes)
 
 

@@ -9,6 +9,7 @@ import pytest
 from fetchbench.errors import PluginError, UnknownNameError
 from fetchbench.records.schema import Component
 from fetchbench.registry import Registry, load_registry
+from fetchbench.specs import EncoderSpec, WeightsSpec
 
 GOOD = """
 from fetchbench import GradientRoutingSpec, hookimpl
@@ -156,3 +157,13 @@ def test_unknown_names_are_suggested_and_broken_plugins_named(tmp_path):
 def test_options_are_checked(kind, component, message):
     with pytest.raises(PluginError, match=message):
         load_registry().resolve(kind, component)
+
+
+@pytest.mark.parametrize(
+    ("options", "licence"), [({}, "MIT"), ({"weights": "random"}, "own"), ({"weights": "/some/file.pt"}, "MIT")]
+)
+def test_the_licence_is_that_of_the_weights_in_use(options, licence):
+    weights = WeightsSpec("file.pt", "https://example.org", licence="MIT")
+    spec = EncoderSpec("mine", lambda shape, weights="published": None, weights=weights, licence="own")
+    registry = load_registry(builtin=[("encoder", spec)])
+    assert registry.resolve("encoder", Component(name="mine", options=options)).licence == licence

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -97,13 +97,18 @@ def run(
         outcomes = execute(prepared, slots=slots, plugins=plugins, suite_sha256=planned.suite.sha256, watch=watch)
     _print_board(planned)
     _print_end(planned, outcomes)
-    context.exit(exit_code(outcomes))
+    context.exit(exit_code(outcomes, planned.lacking))
 
 
-def exit_code(outcomes: Sequence[Outcome]) -> int:
-    """0 if every run has a record, 130 if one was interrupted or kept from starting, else 2."""
+def exit_code(outcomes: Sequence[Outcome], lacking: Collection[str] = ()) -> int:
+    """0 if every run has a record, 130 if one was interrupted or kept from starting, else 2.
+
+    Args:
+        outcomes: Of the runs.
+        lacking: Methods that were left out.
+    """
     if all(outcome.recorded for outcome in outcomes):
-        return 0
+        return 2 if lacking else 0
     return INTERRUPTED if any(outcome.state in ("stopped", "waiting") for outcome in outcomes) else 2
 
 
@@ -114,13 +119,15 @@ def _say(line: str) -> None:
 def _print_start(planned: Plan, jobs: Sequence[Job], slots: int) -> None:
     from fetchbench.execution import inspect
 
+    for method in planned.lacking:
+        _say(f"{method}: its weights are not on this machine; the other methods run, and what it needs is said at the end")
     states = Counter(inspect(job).state for job in jobs)
     words = {"stopped": "to resume", "waiting": "to start", "running": "running in another process", "error": "damaged"}
     counts: Counter[str] = Counter()
     for state, number in states.items():
         counts[words.get(state, "done")] += number
     order = ["done", "damaged", "to resume", "running in another process", "to start"]
-    found = ", ".join(f"{counts[word]} {word}" for word in order if counts[word])
+    found = ", ".join(f"{counts[word]} {word}" for word in order if counts[word]) or "nothing to run"
     unfinished = len(jobs) - counts["done"] - counts["damaged"]
     _say(f"{planned.suite.name}: {found}" + (f"; {min(slots, unfinished)} at a time" if unfinished > 1 else ""))
     others = [job for job in jobs if job.request.execution != planned.execution and inspect(job).state == "stopped"]
@@ -148,7 +155,9 @@ def _print_end(planned: Plan, outcomes: Sequence[Outcome]) -> None:
     for outcome in outcomes:
         if outcome.state not in ("done", "waiting"):
             _say(f"{outcome.state}: {outcome.job.label}" + (f": {outcome.message}" if outcome.message else ""))
+    for method, why in planned.lacking.items():
+        _say(f"left out: {method}: {why}")
     if missing := sum(not outcome.recorded for outcome in outcomes):
         _say(f"{missing} of {len(outcomes)} runs are not finished; the same command goes on with them")
-    else:
+    elif outcomes:
         _say(f"next: `fetchbench publish {planned.suite.name}` puts these results on the leaderboard")

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import sys
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -28,6 +28,7 @@ class Plan:
         selected: Those to execute, in order.
         execution: Device, threads, precision and compile mode of the runs that begin now.
         plugins: The plugin files.
+        lacking: Method -> why its runs are not among those to execute: pretrained weights that are not on this machine.
     """
 
     suite: Suite
@@ -35,6 +36,7 @@ class Plan:
     selected: tuple[RunRequest, ...]
     execution: Execution
     plugins: tuple[Path, ...] = ()
+    lacking: Mapping[str, str] = field(default_factory=dict)
 
 
 def plan(
@@ -87,12 +89,17 @@ def plan(
         selected = [r for r in every if r.method.name in names and r.task in chosen.tasks and r.seed in chosen.seeds]
         execution = resolve(selected, device=device, threads=threads, precision=precision, compile_=compile_)
         every, selected = ([r.model_copy(update={"execution": execution}) for r in some] for some in (every, selected))
-        check(suite.where, [r for r in selected if not (runs / run_directory(r) / "record.json").exists()], registry)
-    return Plan(suite, tuple(every), tuple(selected), execution, tuple(plugins))
+        unfinished = [r for r in selected if not (runs / run_directory(r) / "record.json").exists()]
+        lacking = check(suite.where, unfinished, registry)
+        selected = [r for r in selected if r not in unfinished or r.method.name not in lacking]
+    return Plan(suite, tuple(every), tuple(selected), execution, tuple(plugins), lacking)
 
 
-def check(where: str, unfinished: Sequence[RunRequest], registry: Registry) -> None:
+def check(where: str, unfinished: Sequence[RunRequest], registry: Registry) -> dict[str, str]:
     """Check that each method builds, and that frames can be drawn where one needs them.
+
+    Returns:
+        Method -> what it lacks, for methods whose pretrained weights are not on this machine: the others can still run.
 
     Raises:
         SuiteError: With every method that does not build.
@@ -101,12 +108,14 @@ def check(where: str, unfinished: Sequence[RunRequest], registry: Registry) -> N
     from fetchbench.environment.tracks import uses_frames
     from fetchbench.run.prepare import preflight
 
-    if problems := preflight(unfinished, registry):
-        raise SuiteError(where, problems)
-    if any(uses_frames(request.method.track) for request in unfinished):
+    found = preflight(unfinished, registry)
+    if found.problems:
+        raise SuiteError(where, found.problems)
+    if any(uses_frames(r.method.track) for r in unfinished if r.method.name not in found.lacking):
         from fetchbench.environment import probe
 
         probe()
+    return found.lacking
 
 
 def begin(plan: Plan, runs: Path) -> list[Job]:

@@ -73,7 +73,10 @@ def input_size(method: Method) -> str:
 
 
 def varies(method: Method) -> str:
-    """What a method is, in one line: ``coordconv(manipulation) · critic · pixels-only · 64x64x1``."""
+    """What a method is, in one line: ``coordconv(manipulation) · critic · pixels-only · 64x64x1``.
+
+    Licences of weights or code that are not the provider's own stand behind it.
+    """
     parts = [
         component.label
         for component in (method.encoder, method.augmentation, method.auxiliary_loss, method.routing)
@@ -83,4 +86,7 @@ def varies(method: Method) -> str:
     # The goal space that everyone has goes without saying, unless something about it was changed.
     if method.goal_space.label != "vector":
         parts.append(method.goal_space.label)
-    return " · ".join(parts if method.pixels is None else [*parts, input_size(method)])
+    if method.pixels is not None:
+        parts.append(input_size(method))
+    licences = sorted({component.licence for _, component in method.components()} - {""})
+    return " · ".join(parts + [f"licence {licence}" for licence in licences])

@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import copy
 import inspect
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from typing import Any, TypeVar
+from typing import Any
 
+import numpy as np
 import torch
 from torch import nn
 
 from fetchbench.environment.tasks import Task
 from fetchbench.environment.tracks import uses_frames, vector_layout
-from fetchbench.errors import FetchbenchError, PluginError, one_line
+from fetchbench.errors import FetchbenchError, PluginError
+from fetchbench.learner.augmentations import build_augmentation
 from fetchbench.learner.batch import Sampler, Vectors
+from fetchbench.learner.components import called, spec_of
 from fetchbench.learner.draws import DrawSizes
 from fetchbench.learner.encoders import Encoders, PerFrame, feature_dim
 from fetchbench.learner.networks import Actor, Inputs, TwinCritic
@@ -26,7 +29,6 @@ from fetchbench.registry import Registry
 from fetchbench.replay import Replay
 from fetchbench.specs import (
     Augmentation,
-    AugmentationSpec,
     AuxiliaryContext,
     AuxiliaryLossSpec,
     EncoderSpec,
@@ -37,7 +39,6 @@ from fetchbench.specs import (
     PixelSpec,
 )
 
-T = TypeVar("T")
 DEFAULT_TRUNK = 50
 """Width of the heads' own trunk where the encoder is frozen: nobody else adapts its features."""
 NO_ROUTING = GradientRoutingSpec("none", critic=0, actor=0, auxiliary=0)
@@ -66,6 +67,9 @@ class Built:
         feature_dim: Width of ``z``; ``None`` without an encoder.
         draws: Sizes of an update's random numbers.
         own_batch: Batch of the auxiliary loss's own; ``None`` where it shares the learner's.
+        embeds: Embeds single frames ``uint8 (N, 3, H, W)`` -> ``float32 (N, dim)``, where the replay keeps embeddings in the
+            place of pixels; ``None`` where it keeps pixels.
+        notice: What a user should know of how it will run; empty otherwise.
     """
 
     learner: Learner
@@ -76,6 +80,36 @@ class Built:
     feature_dim: int | None
     draws: DrawSizes
     own_batch: int | None
+    embeds: PerFrame | None = None
+    notice: str = ""
+
+    @property
+    def cached(self) -> bool:
+        """Whether each frame is embedded once, when it is drawn."""
+        return self.embeds is not None
+
+    @property
+    def frame(self) -> tuple[int, ...] | None:
+        """Shape of what the replay keeps of a frame: ``(3, H, W)`` pixels or ``(dim,)``; ``None`` on tracks without frames."""
+        if self.rendered is None:
+            return None
+        if self.embeds is None:
+            return (3, self.rendered.size, self.rendered.size)
+        assert self.feature_dim is not None
+        return (self.feature_dim // self.learner.stack,)
+
+    @property
+    def frame_dtype(self) -> torch.dtype:
+        """Of what :attr:`frame` describes."""
+        return torch.float32 if self.cached else torch.uint8
+
+    def stored(self, frames: np.ndarray) -> np.ndarray:
+        """What the replay keeps of drawn frames: ``uint8 (N, 3, H, W)`` -> ``(N, *frame)``."""
+        if self.embeds is None:
+            return frames
+        with torch.no_grad():
+            embedded: np.ndarray = self.embeds.embed(torch.from_numpy(frames).to(self.learner.device)).cpu().numpy()
+        return embedded
 
     def sampler(self, replay: Replay) -> Sampler:
         """What turns a replay's transitions into the learner's batches."""
@@ -100,8 +134,20 @@ def build(
     registry: Registry,
     seeds: InitialisationSeeds,
     execution: Execution = PLAIN,
+    *,
+    cache: bool = True,
 ) -> Built:
     """Build a method's networks and check that its components fit together.
+
+    Args:
+        method: Components and their options.
+        task: What it acts in.
+        pixel_track: The suite's own pixel track.
+        settings: The suite's learner settings.
+        registry: Where its components are found.
+        seeds: Of the initial weights.
+        execution: How the arithmetic is done.
+        cache: Whether a frozen encoder of single frames embeds each of them once. It changes the cost alone.
 
     Raises:
         FetchbenchError: A component that does not build, breaks its contract, or does not fit the others.
@@ -109,7 +155,9 @@ def build(
     scaled = settings.vectors == "scaled"
     goals = _goal_space(registry, method, task, scaled)
     vectors = Vectors(vector_layout(method.track, task, pixel_track, scaled=scaled), execution.device)
-    routing = _optional(registry, "gradient-routing", method.routing, GradientRoutingSpec) or NO_ROUTING
+    routing = NO_ROUTING
+    if method.routing is not None:
+        routing = spec_of(registry, "gradient-routing", method.routing, GradientRoutingSpec)
     parts = _Pixels(registry, method, routing, settings, task, seeds) if uses_frames(method.track) else None
     features = parts.feature_dim if parts else 0
     width = vectors.dim + goals.embedding_dim
@@ -141,6 +189,8 @@ def build(
         feature_dim=features if parts else None,
         draws=_draw_sizes(method, settings, task, parts),
         own_batch=auxiliary.spec.batch_size if auxiliary else None,
+        embeds=parts.embeds if parts and cache else None,
+        notice=parts.notice if parts else "",
     )
 
 
@@ -166,8 +216,7 @@ class _Pixels:
     ) -> None:
         if method.encoder is None or method.pixels is None or method.routing is None:
             raise FetchbenchError(f"method {method.name!r}: track {method.track!r} needs an encoder, pixels and a routing")
-        spec = _spec(registry, "encoder", method.encoder, EncoderSpec)
-        size = _frame_size(registry, method.encoder) or method.pixels.size
+        size = registry.frame_size(method.encoder) or method.pixels.size
         self.shape = FrameShape(method.pixels.stack, size, size)
         with initialised(seeds.encoder):
             encoder = _encoder(registry, method.encoder, self.shape)
@@ -175,10 +224,20 @@ class _Pixels:
             self.feature_dim = feature_dim(encoder, self.shape, method.encoder.label)
         averaged = settings.target_features == "average"
         self.encoders = Encoders(encoder, routing.encoders, routing.trains_encoder, averaged)
-        default = spec.trunk or (0 if routing.trains_encoder else DEFAULT_TRUNK)
+        default = registry.trunk(method.encoder) or (0 if routing.trains_encoder else DEFAULT_TRUNK)
         self.trunk = default if method.trunk is None else method.trunk
+        self.embeds: PerFrame | None
         self.augmentation, self.augmentation_draws, self.rendered = self._augmentation(registry, method, size)
         self.auxiliary = self._auxiliary(registry, method, routing, task, seeds)
+        self.embeds, self.notice = None, ""
+        if not routing.trains_encoder and isinstance(encoder, PerFrame):
+            if self.augmentation is None and self.auxiliary is None:
+                self.embeds = encoder
+            else:
+                needs = "an augmentation" if self.augmentation is not None else "an auxiliary loss"
+                self.notice = (
+                    f"{needs} needs the frames themselves: the frozen encoder runs on every batch, and no embedding is kept"
+                )
 
     def _augmentation(self, registry: Registry, method: Method, size: int) -> tuple[Augmentation | None, int, PixelSpec]:
         """The augmentation, its draws per stack, and what to render for it."""
@@ -192,10 +251,8 @@ class _Pixels:
             if method.views > 1 or method.target_views > 1:
                 raise FetchbenchError(f"method {method.name!r}: views need an augmentation; without one they are all equal")
             return None, 0, rendered(size)
-        spec = _spec(registry, "augmentation", component, AugmentationSpec)
-        augmentation = _call("augmentation", component, lambda: spec.build(self.shape, **component.options))
-        input_size = spec.input_size or (lambda size: size)
-        return augmentation, spec.draws, _call("augmentation", component, lambda: rendered(input_size(size)))
+        found, wanted = build_augmentation(registry, component, self.shape)
+        return found.augmentation, found.draws, rendered(wanted)
 
     def _auxiliary(
         self, registry: Registry, method: Method, routing: GradientRoutingSpec, task: Task, seeds: InitialisationSeeds
@@ -208,7 +265,7 @@ class _Pixels:
                     "there is none; name one with `auxiliary_loss`, or take another routing"
                 )
             return None
-        spec = _spec(registry, "auxiliary-loss", component, AuxiliaryLossSpec)
+        spec = spec_of(registry, "auxiliary-loss", component, AuxiliaryLossSpec)
         for offer in spec.requires:
             if not hasattr(self.encoders.critic, offer):
                 raise PluginError(
@@ -217,7 +274,7 @@ class _Pixels:
                 )
         context = AuxiliaryContext(self.shape, self.feature_dim, task.action_dim)
         with initialised(seeds.auxiliary):
-            module = _call("auxiliary loss", component, lambda: spec.build(context, **component.options))
+            module = called("auxiliary loss", component, lambda: spec.build(context, **component.options))
         _check_module("auxiliary loss", component, module)
         momentum = None
         if spec.momentum is not None:
@@ -225,17 +282,11 @@ class _Pixels:
         return Auxiliary(spec, module, method.auxiliary_weight, _horizon(spec, component), momentum)
 
 
-def _frame_size(registry: Registry, component: Component) -> int | None:
-    """The frame size that an encoder needs, or the one that it wraps."""
-    own = _spec(registry, "encoder", component, EncoderSpec).frame_size
-    return own if own is not None or component.wraps is None else _frame_size(registry, component.wraps)
-
-
 def _encoder(registry: Registry, component: Component, shape: FrameShape) -> nn.Module:
-    spec = _spec(registry, "encoder", component, EncoderSpec)
+    spec = spec_of(registry, "encoder", component, EncoderSpec)
     each = FrameShape(1, shape.height, shape.width) if spec.input == "frame" else shape
     inner = [_encoder(registry, component.wraps, each)] if component.wraps else []
-    encoder = _call("encoder", component, lambda: spec.build(each, *inner, **component.options))
+    encoder = called("encoder", component, lambda: spec.build(each, *inner, **component.options))
     _check_module("encoder", component, encoder)
     return PerFrame(encoder) if spec.input == "frame" else encoder
 
@@ -246,7 +297,7 @@ def _check_module(kind: str, component: Component, built: object) -> None:
 
 
 def _goal_space(registry: Registry, method: Method, task: Task, scaled: bool) -> GoalSpace:
-    spec = _spec(registry, "goal-space", method.goal_space, GoalSpaceSpec)
+    spec = spec_of(registry, "goal-space", method.goal_space, GoalSpaceSpec)
     if method.track not in spec.tracks:
         raise FetchbenchError(
             f"method {method.name!r}: goal space {spec.name!r} serves the tracks {', '.join(spec.tracks)}, not {method.track!r}"
@@ -254,7 +305,7 @@ def _goal_space(registry: Registry, method: Method, task: Task, scaled: bool) ->
     given = method.goal_space.options
     if "scaled" in inspect.signature(spec.build).parameters:
         given = {"scaled": scaled, **given}
-    return _call("goal space", method.goal_space, lambda: spec.build(task, **given))
+    return called("goal space", method.goal_space, lambda: spec.build(task, **given))
 
 
 def _horizon(spec: AuxiliaryLossSpec, component: Component) -> int:
@@ -286,29 +337,3 @@ def _draw_sizes(method: Method, settings: LearnerSettings, task: Task, parts: _P
             "auxiliary_normal": parts.feature_dim if spec.normal_draws == "feature" else spec.normal_draws,
         }
     return replace(sizes, **values)
-
-
-def _spec(registry: Registry, kind: str, component: Component, expected: type[T]) -> T:
-    """The spec that a component names.
-
-    Raises:
-        UnknownNameError: There is none.
-    """
-    spec = registry.get(kind, component.name).spec
-    assert isinstance(spec, expected)  # the loader takes nothing else of this kind
-    return spec
-
-
-def _optional(registry: Registry, kind: str, component: Component | None, expected: type[T]) -> T | None:
-    return None if component is None else _spec(registry, kind, component, expected)
-
-
-def _call(kind: str, component: Component, make: Callable[[], T]) -> T:
-    """Call a plugin's ``build`` and turn whatever it raises into one line."""
-    try:
-        return make()
-    except FetchbenchError:
-        raise
-    except Exception as error:
-        text = one_line(error)
-        raise PluginError(f"{kind} {component.label} does not build: {type(error).__name__}: {text}") from error

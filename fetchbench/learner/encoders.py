@@ -11,18 +11,30 @@ from torch import Tensor, nn
 from fetchbench.errors import PluginError, one_line
 from fetchbench.specs import FrameShape
 
+EMBEDDED = 3
+"""Dimensions of a batch of stacks of embeddings, ``(B, F, dim)``; one of pixels has five."""
+
 
 class PerFrame(nn.Module):
-    """Runs a ``frame`` encoder on each frame and joins the F embeddings in order of time."""
+    """Runs a ``frame`` encoder on each frame and joins the F embeddings in order of time.
+
+    Where the encoder is frozen, frames may come as embeddings: each is computed once, when its frame is drawn.
+    """
 
     def __init__(self, encoder: nn.Module) -> None:
         super().__init__()
         self.encoder = encoder
 
+    def embed(self, frames: Tensor) -> Tensor:
+        """Single frames ``uint8 (N, 3, H, W)`` -> ``float32 (N, dim)``."""
+        z: Tensor = self.encoder(frames[:, None])
+        return z
+
     def forward(self, frames: Tensor) -> Tensor:
-        """``uint8 (B, F, 3, H, W)`` -> ``float32 (B, F * dim)``."""
-        z: Tensor = self.encoder(frames.flatten(0, 1)[:, None])
-        return z.reshape(len(frames), -1)
+        """``uint8 (B, F, 3, H, W)``, or embeddings ``float32 (B, F, dim)``, -> ``float32 (B, F * dim)``."""
+        if frames.dim() == EMBEDDED:
+            return frames.flatten(1)
+        return self.embed(frames.flatten(0, 1)).reshape(len(frames), -1)
 
 
 def feature_dim(encoder: nn.Module, shape: FrameShape, name: str) -> int:

@@ -25,7 +25,8 @@ Status: TypeAlias = Literal["done", "diverged", "failed", "censored"]
 class Component(Settings):
     """One plugin component of a method, with the options that its ``build`` gets.
 
-    ``provider``, ``version`` and ``source_sha256`` are empty until :func:`fetchbench.registry.Registry.resolve` fills them.
+    ``provider``, ``version``, ``source_sha256`` and ``licence`` (of the weights or code where it is not the provider's own) are
+    empty until :func:`fetchbench.registry.Registry.resolve` fills them.
     """
 
     name: str
@@ -34,6 +35,7 @@ class Component(Settings):
     provider: str = ""
     version: str = ""
     source_sha256: str = ""
+    licence: str = ""
 
     @field_validator("options")
     @classmethod
@@ -52,7 +54,7 @@ class Component(Settings):
 
     def declaration(self) -> dict[str, Any]:
         """Name and options without what resolving added."""
-        return self.model_dump(mode="json", exclude={"provider", "version", "source_sha256"}) | (
+        return self.model_dump(mode="json", exclude={"provider", "version", "source_sha256", "licence"}) | (
             {"wraps": self.wraps.declaration()} if self.wraps else {}
         )
 
@@ -207,6 +209,35 @@ class AuditEntry(Settings):
     moved: dict[str, list[str]]
 
 
+class Probe(Settings):
+    """What an encoder's features held at one point of a run, over scenes with random gripper and object poses.
+
+    Attributes:
+        steps: Environment steps so far.
+        updates: Updates so far.
+        encoder: ``"encoder"``, or ``"critic encoder"`` and ``"actor encoder"``.
+        scenes: Number of scenes.
+        r2: ``"gripper_xyz"``, ``"object_xy"``: share of the position's variance that a ridge regression on the features
+            explains, cross-validated; below 0 where it is worse than the mean.
+        error_cm: Mean distance between predicted and true position, cm.
+        mean_error_cm: The same of always predicting the mean.
+        effective_rank: Of the centred features of the first 1,000 scenes (Roy and Vetterli 2007).
+        dead_units: Features whose mean deviation is at most 0.025 of the mean feature's (Sokar et al. 2023).
+        drift: Change of the features since the point before, relative to their size; ``None`` at the first.
+    """
+
+    steps: int
+    updates: int
+    encoder: str
+    scenes: int
+    r2: dict[str, float]
+    error_cm: dict[str, float]
+    mean_error_cm: dict[str, float]
+    effective_rank: float
+    dead_units: int
+    drift: float | None = None
+
+
 class Result(Settings):
     """The outcome.
 
@@ -216,6 +247,7 @@ class Result(Settings):
         parameters: Group -> number of parameters (``encoder``, ``actor``, ``critic``, ...), trainable or not: one copy of
             the encoder, and none of the averaged copies.
         feature_dim: Width of ``z``; ``None`` without an encoder.
+        probes: What the encoders' features held, by rising step; none without an encoder.
         sha256: Digest of every other field.
     """
 
@@ -229,10 +261,13 @@ class Result(Settings):
     audit: list[AuditEntry]
     parameters: dict[str, int]
     feature_dim: int | None = None
+    probes: list[Probe] = Field(default_factory=list)
     sha256: str = ""
 
     def digest(self) -> str:
-        return sha256_of(self.model_dump(mode="json", exclude={"sha256"}))
+        # Records from before there were probes keep the digest that they were sealed with.
+        without = {"sha256"} if self.probes else {"sha256", "probes"}
+        return sha256_of(self.model_dump(mode="json", exclude=without))
 
     def sealed(self) -> Result:
         """A copy that carries its own digest."""
@@ -270,6 +305,8 @@ class Cost(Settings):
     peak_gpu_memory_mb: float | None = None
     replay_mb: float
     frames_on: Literal["", "cpu", "cuda"] = Field("", description="where the replay kept its frames; empty without any")
+    frames_as: Literal["", "pixels", "embeddings"] = Field("", description="what it kept of each; empty without frames")
+    probe_s: float = Field(0.0, description="of the duration, what the probes took")
     attempts: int
 
 

@@ -24,6 +24,9 @@ class Rollout:
         built: What the policy sees.
         seeds: One per episode.
         goal_draws: Uniform ``(N, 1)``, for goal spaces that choose goals of their own; ``None`` pursues the task's.
+
+    Attributes:
+        frames: ``(N, T+1, *frame)``, what the replay keeps of each frame: pixels, or embeddings; ``None`` without either.
     """
 
     def __init__(
@@ -49,8 +52,9 @@ class Rollout:
             goal = built.goals.sample_exploration(goal, goal_draws)
         self.goal = goal.to(self._device)
         self._goal_embedding = built.goals.embed(self.goal)
-        if first.frames is not None:
-            self.frames = np.zeros((n, steps + 1, *first.frames.shape[1:]), np.uint8)
+        if built.frame is not None:
+            kind = np.float32 if built.cached else np.uint8
+            self.frames = np.zeros((n, steps + 1, *built.frame), kind)
         self._store(first)
 
     def act(self, noise: Tensor | None = None) -> np.ndarray:
@@ -95,4 +99,4 @@ class Rollout:
         self.observation[:, self.step] = state.observation
         self.achieved[:, self.step] = state.achieved
         if self.frames is not None and state.frames is not None:
-            self.frames[:, self.step] = state.frames
+            self.frames[:, self.step] = self._built.stored(state.frames)

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import importlib.metadata
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 from fetchbench.errors import FetchbenchError
 from fetchbench.records.schema import COMPONENT_FIELDS, Component, Execution, Method, RunRequest, sha256_of
+from fetchbench.specs import PixelSpec
 from fetchbench.suite.model import Suite
 from fetchbench.suite.problems import Problems, join
 
@@ -37,7 +39,7 @@ def requests(suite: Suite, registry: Registry, execution: Execution = _EXECUTION
 
 
 def _resolved(problems: Problems, suite: Suite, method: Method, registry: Registry) -> Method:
-    found: dict[str, Component] = {}
+    found: dict[str, Any] = {}
     for field, kind in COMPONENT_FIELDS.items():
         component: Component | None = getattr(method, field)
         if component is None:
@@ -47,7 +49,15 @@ def _resolved(problems: Problems, suite: Suite, method: Method, registry: Regist
         except FetchbenchError as error:
             inherited = component == getattr(suite.template, field)
             problems.add(join("template" if inherited else join("methods", method.name), field), str(error))
+    if method.pixels is not None and "encoder" in found and (size := registry.frame_size(found["encoder"])):
+        # What is recorded, and shown, is what the encoder sees.
+        found["pixels"] = _sized(method.pixels, size)
     return method.model_copy(update=found)
+
+
+def _sized(pixels: PixelSpec, size: int) -> PixelSpec:
+    larger = None if pixels.render_size is None else max(size, pixels.render_size)
+    return replace(pixels, size=size, render_size=larger)
 
 
 def _requests(suite: Suite, methods: list[Method], execution: Execution) -> Iterator[RunRequest]:

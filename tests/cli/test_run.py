@@ -110,6 +110,37 @@ def test_a_plugins_encoder_becomes_a_method(fetchbench, children, plugin):
     assert "mean-colour" in board_rows(fetchbench("run", "small", "--seed", "0").out)
 
 
+LACKING = """
+from fetchbench import EncoderSpec, WeightsError, hookimpl
+
+def build(shape):
+    raise WeightsError("pretrained.pt is not there; get it from https://example.org")
+
+@hookimpl
+def fetchbench_encoders():
+    yield EncoderSpec(name="lacking", build=build)
+"""
+
+
+def test_a_method_whose_weights_are_missing_is_left_out_and_the_others_run(fetchbench, children, plugin):
+    executed = children()
+    answer = fetchbench("run", "small", "--seed", "0", "--plugin", plugin(LACKING))
+    assert answer.code == 2
+    assert executed == ["nature 0", "blind 0"]
+    assert "nature" in board_rows(answer.out)
+    assert "lacking: its weights are not on this machine; the other methods run" in answer.err
+    assert "left out: lacking: pretrained.pt is not there; get it from https://example.org" in answer.err
+
+
+def test_a_method_whose_weights_are_missing_alone(fetchbench, children, plugin):
+    executed = children()
+    answer = fetchbench("run", "small", "--method", "lacking", "--plugin", plugin(LACKING))
+    assert (answer.code, executed) == (2, [])
+    assert "small: nothing to run" in answer.err
+    assert "left out: lacking: pretrained.pt is not there" in answer.err
+    assert "next:" not in answer.err
+
+
 def test_without_opengl_only_what_needs_no_frames_runs(fetchbench, children, monkeypatch, workspace):
     executed = children()
 

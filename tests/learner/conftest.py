@@ -36,7 +36,9 @@ class Rig:
         self.built, self.learner = built, built.learner
         task = get_task("FetchReach-v4")
         rng = np.random.default_rng(seed)
-        self.replay = Replay(capacity=3, horizon=50, observation_dim=10, action_dim=4, frame=(3, SIZE, SIZE))
+        # What is learned from: pixels of the size that the method renders, or their embeddings.
+        kept, size = {"frame": built.frame, "frame_dtype": built.frame_dtype}, built.rendered.size
+        self.replay = Replay(capacity=3, horizon=50, observation_dim=10, action_dim=4, **kept)
         shape = (3, 51)
         self.replay.add(
             EpisodeBatch(
@@ -44,7 +46,7 @@ class Rig:
                 achieved=(np.array(task.goal_center) + rng.normal(scale=0.05, size=(*shape, 3))).astype(np.float32),
                 desired=(np.array(task.goal_center) + rng.normal(scale=0.05, size=(3, 3))).astype(np.float32),
                 action=rng.uniform(-1, 1, size=(3, 50, 4)).astype(np.float32),
-                frames=rng.integers(0, 256, size=(*shape, 3, SIZE, SIZE), dtype=np.uint8),
+                frames=np.stack([built.stored(f) for f in rng.integers(0, 256, size=(*shape, 3, size, size), dtype=np.uint8)]),
             )
         )
         self.sampler = built.sampler(self.replay)
@@ -76,6 +78,8 @@ def rig(registry: Registry) -> Callable[..., Rig]:
         extra: Registry | None = None,
         seed: int = 0,
         execution: Execution = PLAIN,
+        stack: int = STACK,
+        size: int = SIZE,
         **fields: Any,
     ) -> Rig:
         learner = LearnerSettings(**{"batch_size": BATCH, "hidden": (16, 16), **(settings or {})})
@@ -83,7 +87,7 @@ def rig(registry: Registry) -> Callable[..., Rig]:
         method = Method(
             name="m",
             track="pixels-only",
-            pixels=PixelSpec(size=SIZE, stack=STACK),
+            pixels=PixelSpec(size=size, stack=stack),
             encoder=Component(name=encoder) if isinstance(encoder, str) else encoder,
             routing=Component(name=routing),
             **fields,

@@ -194,3 +194,11 @@ def test_a_wrapping_encoder_gets_the_inner_one(rig):
     extra = registry("encoder", EncoderSpec("double", Double, wraps=True))
     component = Component(name="double", wraps=Component(name="manipulation", options={"dim": 7}))
     assert rig("critic", encoder=component, extra=extra).built.feature_dim == 7
+
+
+def test_the_trunk_behind_a_wrapper_is_that_of_the_encoder_inside(rig):
+    plain, wrapped = (
+        rig("critic", encoder=component, stack=1)
+        for component in (Component(name="drqv2"), Component(name="coordconv", wraps=Component(name="drqv2")))
+    )
+    assert plain.learner.actor.inputs.width == wrapped.learner.actor.inputs.width == 50 + 3

@@ -10,7 +10,7 @@ from leaderboard.factory import make_method, make_points, make_record
 from pydantic import ValidationError
 
 from fetchbench.protocol import LEARNER_VERSION, PROTOCOL_VERSION
-from fetchbench.records.schema import Component, Method, Record, Result, RunRequest, canonical_json, sha256_of
+from fetchbench.records.schema import Component, Method, Probe, Record, Result, RunRequest, canonical_json, sha256_of
 from fetchbench.records.store import record_text
 
 
@@ -35,7 +35,21 @@ def test_canonical_json_is_one_text_per_value():
         canonical_json(float("nan"))
 
 
+PROBE = Probe(
+    steps=0,
+    updates=0,
+    encoder="encoder",
+    scenes=20,
+    r2={"gripper_xyz": 0.5},
+    error_cm={"gripper_xyz": 3.0},
+    mean_error_cm={"gripper_xyz": 6.0},
+    effective_rank=4.5,
+    dead_units=1,
+)
+
+
 def test_the_digest_is_that_of_the_other_fields():
+    """Without probes: records from before there were any keep theirs."""
     text = (
         '{"audit":[],"episodes":2,"evaluations":[],"feature_dim":null,"parameters":{"actor":3},"reason":"",'
         '"score":0.5,"status":"done","steps":100,"updates":50}'
@@ -56,6 +70,8 @@ def test_the_digest_is_that_of_the_other_fields():
         {"evaluations": make_points([0.5])},
         {"parameters": {"actor": 4}},
         {"feature_dim": 50},
+        {"probes": [PROBE]},
+        {"probes": [PROBE, PROBE]},
     ],
 )
 def test_every_change_of_a_result_changes_its_digest(change):

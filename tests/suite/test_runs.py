@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import importlib.metadata
+import textwrap
 from pathlib import PurePosixPath
 from typing import Any
 
 import pytest
 
 from fetchbench.errors import SuiteError
+from fetchbench.learner.goals import VECTOR_GOALS
 from fetchbench.records.schema import Component, Execution, RunRequest
-from fetchbench.specs import PixelSpec
+from fetchbench.registry import load_registry
+from fetchbench.specs import EncoderSpec, PixelSpec
 from fetchbench.suite import load_suite, requests, run_directory, run_key
 
 HEAD = 'title = "A test"\ntasks = ["FetchReach-v4", "FetchPush-v4"]\ntrack = "pixels-only"\nseeds = [1, 0]'
@@ -61,6 +64,31 @@ def test_what_a_request_holds(load, registry):
     assert (blind.method.encoder, blind.method.routing, blind.method.pixels) == (None, None, None)
     assert found.key == run_key(found) == run_key(RunRequest.model_validate_json(found.model_dump_json()))
     assert requests(suite, registry)[0].execution == Execution()
+
+
+def test_the_frame_size_that_an_encoder_needs_is_what_is_recorded(load):
+    spec = EncoderSpec("fixed", lambda shape: None, frame_size=96, licence="CC-BY-NC-4.0")
+    wrapper = EncoderSpec("wrapper", lambda shape, inner: inner, wraps=True)
+    registry = load_registry(builtin=[("encoder", spec), ("encoder", wrapper), ("goal-space", VECTOR_GOALS)])
+    methods = """
+    [methods.fixed]
+    encoder = "fixed"
+    pixels = { stack = 2 }
+
+    [methods.wrapped]
+    encoder = "wrapper(fixed)"
+    pixels = { render_size = 80 }
+
+    [methods.free]
+    encoder = "nature"
+    """
+    head = HEAD.replace(', "FetchPush-v4"', "").replace("[1, 0]", "[0]")
+    fixed, wrapped, free = requests(load(head=head, methods=textwrap.dedent(methods)), registry)
+    assert fixed.method.pixels == PixelSpec(size=96, stack=2)
+    assert wrapped.method.pixels == PixelSpec(size=96, render_size=96)
+    assert free.method.pixels == PixelSpec(size=64)
+    assert fixed.key == run_key(fixed)
+    assert (fixed.method.encoder.licence, free.method.encoder.licence) == ("CC-BY-NC-4.0", "")
 
 
 def test_every_component_that_does_not_resolve_is_reported_where_it_is_written(load, registry):
