@@ -152,9 +152,9 @@ class Ours:
         self._trainer = Trainer(request, built, self._environment, Path(folder))
 
     def advance_s(self, steps: int) -> float:
-        """Train for so many steps more, whole episodes; returns the seconds that it took."""
+        """Train for so many steps more, whole episodes; returns the seconds that it took, those of probes left out."""
         trainer, ended = self._trainer, 0.0
-        until = trainer.steps + steps
+        until, probed_s = trainer.steps + steps, trainer.probes.spent_s
 
         def over() -> bool:
             nonlocal ended
@@ -164,7 +164,7 @@ class Ours:
         began = time.perf_counter()
         # It is asked at every episode's end, and writes a checkpoint when the answer is yes; `ended` is before that.
         trainer.train(over)
-        return ended - began
+        return ended - began - (trainer.probes.spent_s - probed_s)
 
     def counts(self) -> list[int]:
         """Steps and updates so far."""

@@ -12,8 +12,10 @@ from fetchbench.errors import UnknownNameError
 VERBS = {
     "run": "run",
     "suites": "suites",
-    "show": "suites",
+    "show": "show",
     "plugins": "plugins",
+    "new": "new",
+    "check": "check",
     "publish": "publish",
     "bench": "bench",
     "doctor": "doctor",

@@ -162,6 +162,19 @@ class VectorEnvironment:
         self._tell("reset")
         return self.step_wait()
 
+    def scatter(self, seeds: Sequence[int]) -> Observations:
+        """Bring the gripper and the object of every environment to random places, within an episode.
+
+        No part of any task: for measuring what can be seen of a scene. The next :meth:`reset` begins an episode as if
+        nothing had been.
+
+        Args:
+            seeds: One per environment; the places are a function of it.
+        """
+        self._arrays.seed[:] = seeds
+        self._tell("scatter")
+        return self.step_wait()
+
     def step(self, action: NDArray[np.float32]) -> Observations:
         """One step of every environment.
 

@@ -21,9 +21,9 @@ from fetchbench.specs import PixelSpec
 def serve(connection: socket.socket, memory: int) -> None:
     """Answer one JSON line with one JSON line until the trainer hangs up.
 
-    The first line is the assignment (:class:`Worker`'s arguments), the following ones ``{"do": "reset" | "step"}``; seeds,
-    actions, observations and frames pass through the shared memory. An answer is ``{"report": {...}}``, ``{}`` or
-    ``{"error": text, "kind": "rendering" | "other"}``.
+    The first line is the assignment (:class:`Worker`'s arguments), the following ones
+    ``{"do": "reset" | "step" | "scatter"}``; seeds, actions, observations and frames pass through the shared memory. An
+    answer is ``{"report": {...}}``, ``{}`` or ``{"error": text, "kind": "rendering" | "other"}``.
     """
     with connection, connection.makefile("r") as incoming, connection.makefile("w") as outgoing:
         try:
@@ -105,13 +105,15 @@ class Worker:
             self.report = self._renderer.report
 
     def do(self, what: str) -> None:
-        """Reset or step every environment, then write what it led to."""
+        """Reset, step or scatter every environment, then write what it led to."""
         a = self._arrays
         for i, simulation in self._simulations.items():
             if what == "reset":
                 observation = simulation.reset(int(a.seed[i]))
             elif what == "step":
                 observation = simulation.step(np.array(a.action[i]))
+            elif what == "scatter":
+                observation = simulation.scatter(int(a.seed[i]))
             else:
                 raise ValueError(f"unknown command {what!r}")
             a.observation[i] = observation["observation"]

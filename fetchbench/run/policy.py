@@ -11,13 +11,9 @@ import torch
 from numpy.typing import NDArray
 
 from fetchbench.environment import Task, get_task
-from fetchbench.errors import FetchbenchError, one_line
 from fetchbench.learner.build import Built
 from fetchbench.records.schema import RunRequest
-from fetchbench.run.checkpoint import Checkpoint
-from fetchbench.run.plugins import load_plugins
-from fetchbench.run.prepare import build_request
-from fetchbench.run.process import read_request
+from fetchbench.run.trained import build_run, restore
 from fetchbench.specs import PixelSpec
 
 
@@ -95,18 +91,5 @@ def load_policy(run: Path | str, plugins: Sequence[Path | str] = ()) -> Policy:
         FetchbenchError: There is no checkpoint, or a plugin is missing or changed.
     """
     folder = Path(run)
-    request = read_request(folder)
-    files = [Path(file) for file in plugins]
-    registry = load_plugins(files)
-    registry.raise_for(files)
-    built = build_request(request.model_copy(update={"execution": request.execution.on_cpu}), registry)
-    checkpoint = Checkpoint(folder / "checkpoint")
-    if not checkpoint.exists:
-        raise FetchbenchError(f"{folder} holds no checkpoint yet: the run has not come to one")
-    try:
-        built.learner.load_state_dict(checkpoint.state()["learner"])
-    except (KeyError, RuntimeError) as error:
-        raise FetchbenchError(
-            f"{folder}: another version of fetchbench wrote its checkpoint ({one_line(error)}); use that version to load it"
-        ) from error
-    return Policy(request, built)
+    request, built = build_run(folder, [Path(file) for file in plugins])
+    return Policy(request, restore(folder, request, built).built)

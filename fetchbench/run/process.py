@@ -9,18 +9,18 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from pydantic import ValidationError
-
 from fetchbench.environment.tasks import get_task
 from fetchbench.environment.vector import VectorEnvironment
-from fetchbench.errors import RecordError, RunFailedError, StorageError, WorkerError
-from fetchbench.records.schema import Record, RunRequest, Status
+from fetchbench.errors import RunFailedError, StorageError, WorkerError
+from fetchbench.records.schema import Record, Status
 from fetchbench.records.store import append_line, read_lines, record_text, storage_errors, write_atomically
 from fetchbench.run.arithmetic import configure
 from fetchbench.run.checkpoint import Checkpoint
+from fetchbench.run.pictures import draw_finished
 from fetchbench.run.plugins import load_plugins
-from fetchbench.run.prepare import build_request
+from fetchbench.run.prepare import build_request, read_request
 from fetchbench.run.provenance import provenance
+from fetchbench.run.trained import Trained
 from fetchbench.run.trainer import Trainer
 
 LOCK_WAIT_S = 60.0
@@ -63,6 +63,8 @@ def run(
         trainer = Trainer(request, built, environment, directory)
         resumed = trainer.resume()
         trainer.log("start", attempt=attempt, resumed_at=trainer.steps if resumed else 0, pid=os.getpid())
+        if built.notice:
+            trainer.log("notice", text=built.notice)
         status: Status = "done"
         reason = ""
         try:
@@ -82,6 +84,9 @@ def run(
     write_atomically(directory / "record.json", record_text(record))
     trainer.log("end", status=status, score=record.result.score)
     trainer.checkpoint.drop_replay()
+    finished = Trained(request, built, trainer.steps, trainer.evaluations)
+    if status == "done" and (notice := draw_finished(directory, finished)):
+        trainer.log("notice", text=notice)
     return True
 
 
@@ -108,25 +113,6 @@ def locked(directory: Path) -> Iterator[None]:
                     ) from None
                 time.sleep(0.5)
         yield
-
-
-def read_request(directory: Path) -> RunRequest:
-    """Read ``request.json``.
-
-    Raises:
-        RecordError: It is missing or damaged.
-    """
-    path = directory / "request.json"
-    try:
-        return RunRequest.model_validate_json(path.read_bytes())
-    except OSError as error:
-        raise RecordError(f"{path}: {error.strerror}; a run's directory is made by `fetchbench run SUITE`") from error
-    except ValidationError as error:
-        first = error.errors()[0]
-        place = ".".join(map(str, first["loc"]))
-        raise RecordError(
-            f"{path}: not a valid request ({place}: {first['msg']}); delete the folder and run the suite"
-        ) from error
 
 
 def begin_attempt(directory: Path) -> int:

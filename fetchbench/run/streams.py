@@ -20,6 +20,7 @@ STREAMS = (
     "augmentation",
     "evaluation",
     "audit",
+    "probe",
 )
 
 

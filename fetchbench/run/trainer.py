@@ -25,6 +25,7 @@ from fetchbench.replay.hindsight import DRAWS
 from fetchbench.run.audit import Audit, FrozenCheck
 from fetchbench.run.checkpoint import Checkpoint
 from fetchbench.run.evaluation import evaluate
+from fetchbench.run.probes import Probes
 from fetchbench.run.rollout import Rollout
 from fetchbench.run.streams import Generators, evaluation_seed, reset_seed
 
@@ -54,6 +55,7 @@ class Trainer:
         self.sampler = built.sampler(self.replay)
         self.checkpoint = Checkpoint(folder / "checkpoint")
         self.frozen = FrozenCheck(self.learner)
+        self.probes = Probes(request, built, environment)
         self.steps = 0
         self.episodes = 0
         self.credit = 0.0
@@ -65,12 +67,12 @@ class Trainer:
         self._began: tuple[float, float] = (time.monotonic(), self._core_seconds())
 
     def _replay(self) -> Replay:
-        s, task, rendered = self.request.learner, self.task, self.built.rendered
+        s, task, frame = self.request.learner, self.task, self.built.frame
         steps = min(s.buffer_steps or self.request.budget.steps, self.request.budget.steps)
         round_steps = task.horizon * s.environments
         capacity = math.ceil(steps / round_steps) * s.environments
-        frame = None if rendered is None else (3, rendered.size, rendered.size)
-        frames_bytes = 0 if frame is None else capacity * (task.horizon + 1) * math.prod(frame)
+        dtype = self.built.frame_dtype
+        frames_bytes = 0 if frame is None else capacity * (task.horizon + 1) * math.prod(frame) * dtype.itemsize
         device = self.learner.device
         return Replay(
             capacity=capacity,
@@ -79,6 +81,7 @@ class Trainer:
             action_dim=task.action_dim,
             goal_dim=task.goal_dim,
             frame=frame,
+            frame_dtype=dtype,
             device=device,
             frames_device=frames_device(device, frames_bytes),
         )
@@ -132,6 +135,7 @@ class Trainer:
             RoutingError: The routing audit failed.
         """
         budget, cadence = self.request.budget, self.request.evaluation
+        self._probe()
         while self.steps < budget.steps:
             before = self.steps
             self._round()
@@ -139,6 +143,7 @@ class Trainer:
             over = self.steps >= budget.steps
             if over or crossed(before, self.steps, cadence.every_steps):
                 self._evaluate()
+            self._probe()
             self._progress()
             stop = interrupted()
             if over or stop or crossed(before, self.steps, budget.checkpoint_every_steps):
@@ -215,6 +220,10 @@ class Trainer:
         self.evaluations.append(point)
         self.log("evaluation", **point.model_dump())
 
+    def _probe(self) -> None:
+        for found in self.probes.take(self.steps):
+            self.log("probe", **found.model_dump())
+
     def _check_finite(self, values: Mapping[str, Tensor | float]) -> None:
         for name, value in values.items():
             if not math.isfinite(float(value)):
@@ -258,6 +267,7 @@ class Trainer:
             "credit": self.credit,
             "evaluations": [point.model_dump() for point in self.evaluations],
             "audit": [entry.model_dump() for entry in self.audit],
+            "probes": self.probes.state_dict(),
             "spent": {
                 "wall_s": self.spent["wall_s"] + wall,
                 "core_s": self.spent["core_s"] + core,
@@ -272,6 +282,7 @@ class Trainer:
         self.steps, self.episodes, self.credit = state["steps"], state["episodes"], state["credit"]
         self.evaluations = [EvaluationPoint(**point) for point in state["evaluations"]]
         self.audit = [AuditEntry(**entry) for entry in state["audit"]]
+        self.probes.load_state_dict(state["probes"])
         self.spent = {**state["spent"], "steps": float(self.steps), "updates": float(self.learner.updates)}
         self._began = (time.monotonic(), self._core_seconds())
 
@@ -289,6 +300,7 @@ class Trainer:
             audit=self.audit,
             parameters=self.parameters(),
             feature_dim=self.built.feature_dim,
+            probes=self.probes.points,
         ).sealed()
 
     def parameters(self) -> dict[str, int]:
@@ -315,6 +327,8 @@ class Trainer:
             peak_gpu_memory_mb=round(torch.cuda.max_memory_allocated() / 2**20, 1) if gpu else None,
             replay_mb=round(self.replay.bytes / 2**20, 1),
             frames_on=self._frames_on(),
+            frames_as=self._frames_as(),
+            probe_s=round(self.probes.spent_s, 1),
             attempts=attempts,
         )
 
@@ -322,6 +336,11 @@ class Trainer:
         if not self.replay.has_frames:
             return ""
         return "cuda" if self.replay.frames_device.type == "cuda" else "cpu"
+
+    def _frames_as(self) -> Literal["", "pixels", "embeddings"]:
+        if not self.replay.has_frames:
+            return ""
+        return "embeddings" if self.built.cached else "pixels"
 
     def _elapsed(self) -> tuple[float, float]:
         return time.monotonic() - self._began[0], self._core_seconds() - self._began[1]

@@ -1,4 +1,7 @@
-"""Intervals over seeds and ranks of methods: pure functions of numbers, on the standard library alone."""
+"""Intervals over seeds and ranks of methods: pure functions of numbers, on the standard library alone.
+
+:mod:`fetchbench.statistics.probing` needs numpy, and is imported by its name.
+"""
 
 from fetchbench.statistics.intervals import Interval, binomial_variance, mean_interval, student_interval, student_quantile
 from fetchbench.statistics.ranking import Evidence, evidence, ranks, shown

@@ -48,9 +48,10 @@ def test_without_a_verb_the_help_is_shown(fetchbench):
     [
         (
             ["pubish"],
-            "unknown command 'pubish'; did you mean 'publish'? Known: bench, doctor, plugins, publish, run, show, suites.",
+            "unknown command 'pubish'; did you mean 'publish'? "
+            "Known: bench, check, doctor, new, plugins, publish, run, show, suites.",
         ),
-        (["xyz"], "unknown command 'xyz'. Known: bench, doctor,"),
+        (["xyz"], "unknown command 'xyz'. Known: bench, check, doctor,"),
         (["run"], "Missing argument 'SUITE'"),
         (["suites", "--jason"], "No such option"),
         (["run", "small", "--device", "tpu"], "'tpu' is not one of"),

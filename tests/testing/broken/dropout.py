@@ -1,0 +1,26 @@
+"""Dropout in an encoder: random numbers that nobody passed in."""
+
+import torch
+from torch import nn
+
+from fetchbench import EncoderSpec, hookimpl
+
+
+class Broken(nn.Module):
+    def __init__(self, shape, dim: int = 8) -> None:
+        super().__init__()
+        frames, channels, height, width = shape
+        self.convolution = nn.Conv2d(frames * channels, 8, 5, stride=4)
+        with torch.no_grad():
+            flat = self.convolution(torch.zeros(1, frames * channels, height, width)).numel()
+        self.projection = nn.Linear(flat, dim)
+        self.dropout = nn.Dropout(0.1)
+
+    def forward(self, frames):
+        maps = self.convolution(frames.flatten(1, 2) / 255 - 0.5).relu()
+        return self.projection(self.dropout(maps).flatten(1))
+
+
+@hookimpl
+def fetchbench_encoders():
+    yield EncoderSpec(name="broken-dropout", build=Broken)

@@ -1,0 +1,27 @@
+"""An `if` on a value: a captured graph would take one way for ever."""
+
+import torch
+from torch import nn
+
+from fetchbench import EncoderSpec, hookimpl
+
+
+class Broken(nn.Module):
+    def __init__(self, shape, dim: int = 8) -> None:
+        super().__init__()
+        frames, channels, height, width = shape
+        self.convolution = nn.Conv2d(frames * channels, 8, 5, stride=4)
+        with torch.no_grad():
+            flat = self.convolution(torch.zeros(1, frames * channels, height, width)).numel()
+        self.projection = nn.Linear(flat, dim)
+
+    def forward(self, frames):
+        pixels = frames.flatten(1, 2) / 255
+        if pixels.mean() > 0.5:
+            pixels = 1 - pixels
+        return self.projection(self.convolution(pixels).relu().flatten(1))
+
+
+@hookimpl
+def fetchbench_encoders():
+    yield EncoderSpec(name="broken-reads-values", build=Broken)

@@ -1,0 +1,26 @@
+"""A layer kept in a closure: copies go on computing with the original's."""
+
+import torch
+from torch import nn
+
+from fetchbench import EncoderSpec, hookimpl
+
+
+class Broken(nn.Module):
+    def __init__(self, shape, dim: int = 8) -> None:
+        super().__init__()
+        frames, channels, height, width = shape
+        self.convolution = nn.Conv2d(frames * channels, 8, 5, stride=4)
+        with torch.no_grad():
+            flat = self.convolution(torch.zeros(1, frames * channels, height, width)).numel()
+        self.projection = nn.Linear(flat, dim)
+        convolution = self.convolution
+        self.maps = lambda pixels: convolution(pixels).relu()
+
+    def forward(self, frames):
+        return self.projection(self.maps(frames.flatten(1, 2) / 255 - 0.5).flatten(1))
+
+
+@hookimpl
+def fetchbench_encoders():
+    yield EncoderSpec(name="broken-shared-layer", build=Broken)
