@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import inspect
 import math
 
 import pytest
@@ -16,36 +18,59 @@ ENCODERS = REGISTRY.names("encoder")
 SHAPES = [FrameShape(1, 64, 64), FrameShape(4, 84, 84), FrameShape(2, 65, 50)]
 
 
-def build(name: str, shape: FrameShape = FrameShape(4, 84, 84), seed: int = 0, **options) -> nn.Module:  # noqa: B008
-    torch.manual_seed(seed)
+def spec_of(name: str) -> EncoderSpec:
     spec = REGISTRY.get("encoder", name).spec
     assert isinstance(spec, EncoderSpec)
-    return spec.build(shape, **options)
+    return spec
+
+
+def build(name: str, shape: FrameShape = FrameShape(4, 84, 84), seed: int = 0, **options) -> nn.Module:  # noqa: B008
+    """An encoder by its name, or ``"outer(inner)"`` with options for the outer one."""
+    torch.manual_seed(seed)
+    outer, _, inner = name.partition("(")
+    wrapped = [spec_of(inner.removesuffix(")")).build(shape)] if inner else []
+    return spec_of(outer).build(shape, *wrapped, **options)
+
+
+def standing_alone(name: str) -> list[str]:
+    """How to build an encoder that needs no checkpoint: by itself, or around another. Those with one are tested apart."""
+    spec = spec_of(name)
+    if spec.weights or "weights" in inspect.signature(spec.build).parameters:
+        return []
+    return [f"{name}(manipulation)" if spec.wraps else name]
+
+
+CONTRACT = [build_as for name in ENCODERS for build_as in standing_alone(name)]
 
 
 def noise(shape: FrameShape, batch: int = 3) -> Tensor:
     return torch.randint(0, 256, (batch, *shape), dtype=torch.uint8, generator=torch.Generator().manual_seed(1))
 
 
+def outputs(encoder: nn.Module, frames: Tensor) -> Tensor:
+    """All that losses can ask of an encoder: where its features have a variance, that too."""
+    return torch.cat(encoder.moments(frames)) if hasattr(encoder, "moments") else encoder(frames)
+
+
 # -- what every encoder promises --------------------------------------------------------------------------------------
 
 
 def test_all_are_there():
-    assert {"nature", "manipulation", "spatial-softmax"} <= set(ENCODERS)
+    scratch = {"nature", "manipulation", "spatial-softmax", "spatial-softmax-seed", "drqv2", "impala", "vit-tiny"}
+    assert scratch | {"coordconv(manipulation)"} <= set(CONTRACT)
     assert not REGISTRY.failures
 
 
 @pytest.mark.parametrize("name", ENCODERS)
 def test_each_says_what_it_is(name):
-    spec = REGISTRY.get("encoder", name).spec
-    assert isinstance(spec, EncoderSpec)
+    spec = spec_of(name)
     assert spec.summary
     assert spec.source
     assert spec.preprocessing
 
 
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
-@pytest.mark.parametrize("name", ENCODERS)
+@pytest.mark.parametrize("name", CONTRACT)
 def test_frames_become_a_vector_each(name, shape):
     frames = noise(shape)
     before = frames.clone()
@@ -56,7 +81,7 @@ def test_frames_become_a_vector_each(name, shape):
     assert torch.equal(frames, before)
 
 
-@pytest.mark.parametrize("name", ENCODERS)
+@pytest.mark.parametrize("name", CONTRACT)
 def test_an_elements_features_do_not_depend_on_its_batch(name):
     shape = FrameShape(2, 64, 64)
     encoder, frames = build(name, shape), noise(shape)
@@ -67,39 +92,41 @@ def test_an_elements_features_do_not_depend_on_its_batch(name):
         torch.testing.assert_close(encoder(frames), torch.cat([encoder(f[None]) for f in frames]), rtol=1e-4, atol=1e-6)
 
 
-@pytest.mark.parametrize("name", ENCODERS)
+@pytest.mark.parametrize("name", CONTRACT)
 def test_features_are_a_function_of_the_frames_alone(name):
     shape = FrameShape(1, 64, 64)
     encoder, frames = build(name, shape), noise(shape)
     with torch.no_grad():
+        generator = torch.get_rng_state()
         first = encoder.train()(frames)
+        assert torch.equal(torch.get_rng_state(), generator)
         torch.rand(5)
         assert torch.equal(encoder.train()(frames), first)
         assert torch.equal(encoder.eval()(frames), first)
         assert not torch.equal(encoder(noise(shape).flip(-1)), first)
 
 
-@pytest.mark.parametrize("name", ENCODERS)
+@pytest.mark.parametrize("name", CONTRACT)
 def test_no_frame_gives_anything_but_numbers(name):
     shape = FrameShape(1, 64, 64)
     encoder = build(name, shape)
     frames = torch.stack([torch.full(tuple(shape), v, dtype=torch.uint8) for v in (0, 255)])
-    z = encoder(torch.cat([frames, noise(shape)]))
+    z = outputs(encoder, torch.cat([frames, noise(shape)]))
     z.square().sum().backward()
     assert z.isfinite().all()
     assert all(p.grad.isfinite().all() for p in encoder.parameters())
 
 
-@pytest.mark.parametrize("name", ENCODERS)
+@pytest.mark.parametrize("name", CONTRACT)
 def test_the_gradient_reaches_every_parameter(name):
     shape = FrameShape(2, 64, 64)
     encoder = build(name, shape)
-    z = encoder(noise(shape, batch=8))
+    z = outputs(encoder, noise(shape, batch=8))
     (z * torch.randn(z.shape, generator=torch.Generator().manual_seed(0))).sum().backward()
     assert [n for n, p in encoder.named_parameters() if p.grad is None or not p.grad.any()] == []
 
 
-@pytest.mark.parametrize("name", ENCODERS)
+@pytest.mark.parametrize("name", CONTRACT)
 def test_its_state_is_all_that_it_has(name):
     shape = FrameShape(1, 64, 64)
     one, other, frames = build(name, shape, seed=0), build(name, shape, seed=1), noise(shape)
@@ -109,7 +136,61 @@ def test_its_state_is_all_that_it_has(name):
         assert torch.equal(one(frames), other(frames))
 
 
-@pytest.mark.parametrize("name", ENCODERS)
+@pytest.mark.parametrize("name", CONTRACT)
+def test_a_copy_is_an_encoder_of_its_own(name):
+    shape = FrameShape(1, 64, 64)
+    encoder, frames = build(name, shape), noise(shape)
+    with torch.no_grad():
+        before = encoder(frames)
+        copied = copy.deepcopy(encoder)
+        assert torch.equal(copied(frames), before)
+        for parameter in copied.parameters():
+            parameter.mul_(-2)
+        assert not torch.equal(copied(frames), before)
+        assert torch.equal(encoder(frames), before)
+
+
+@pytest.mark.parametrize("name", CONTRACT)
+def test_the_compiler_sees_it_whole(name):
+    """One graph without breaks: ``fullgraph`` refuses any Python that depends on values."""
+    shape = FrameShape(2, 64, 64)
+    encoder, frames = build(name, shape), noise(shape)
+    torch._dynamo.reset()
+    with torch.no_grad():
+        whole = torch.compile(encoder, backend="eager", fullgraph=True)
+        torch.testing.assert_close(whole(frames), encoder(frames))
+
+
+@pytest.mark.parametrize("name", CONTRACT)
+def test_bfloat16_changes_the_features_little(name):
+    shape = FrameShape(2, 64, 64)
+    encoder, frames = build(name, shape), noise(shape)
+    with torch.no_grad():
+        exact = encoder(frames)
+        with torch.autocast("cpu", torch.bfloat16):
+            rounded = encoder(frames).float()
+    assert (rounded - exact).abs().max() < 0.03 * exact.abs().max() + 0.005
+
+
+@pytest.mark.parametrize("name", CONTRACT)
+def test_what_it_offers_has_the_shape_that_is_promised(name):
+    shape = FrameShape(2, 64, 64)
+    encoder, frames = build(name, shape), noise(shape)
+    with torch.no_grad():
+        z = encoder(frames)
+        if hasattr(encoder, "moments"):
+            mean, log_variance = encoder.moments(frames)
+            assert mean.shape == log_variance.shape == z.shape
+        if hasattr(encoder, "feature_map"):
+            assert encoder.feature_map(frames).shape[:1] == (3,)
+            assert encoder.feature_map(frames).ndim == 4
+        if hasattr(encoder, "points"):
+            points = encoder.points(frames)
+            assert points.shape[::2] == (3, 2)
+            assert points.abs().max() <= 1
+
+
+@pytest.mark.parametrize("name", CONTRACT)
 def test_every_frame_of_the_stack_counts(name):
     shape = FrameShape(3, 64, 64)
     encoder, frames = build(name, shape), noise(shape, batch=1)
@@ -132,7 +213,7 @@ def total(module: nn.Module) -> int:
     return sum(p.numel() for p in module.parameters())
 
 
-@pytest.mark.parametrize("name", ["manipulation", "spatial-softmax"])
+@pytest.mark.parametrize("name", ["manipulation", "spatial-softmax", "spatial-softmax-seed"])
 def test_the_manipulation_convolutions(name):
     """Four 3x3 layers of 32: 31,232 parameters for four RGB frames, 84 -> 21x21x32."""
     encoder = build(name)
@@ -183,6 +264,16 @@ def test_coordinates_are_those_of_the_peak():
     assert z.shape == (1, 12)
     assert z[0, :6].tolist() == pytest.approx([-1, 1, -1, 1, 0, 0.5])
     assert z[0, 6:].tolist() == pytest.approx([-1, -1, 1, 1, 0, -0.5])
+
+
+def test_points_are_the_coordinates_by_channel():
+    shape = FrameShape(2, 64, 48)
+    encoder, frames = build("spatial-softmax", shape, filters=5), noise(shape)
+    with torch.no_grad():
+        z, points = encoder(frames), encoder.points(frames)
+    assert points.shape == (3, 5, 2)
+    assert torch.equal(points[:, :, 0], z[:, :5])
+    assert torch.equal(points[:, :, 1], z[:, 5:])
 
 
 def test_coordinates_move_with_the_peak():

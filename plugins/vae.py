@@ -1,0 +1,145 @@
+"""A variational autoencoder: an encoder whose features have a variance, and the loss that trains it (Kingma and Welling 2014).
+
+arXiv:1312.6114, with the likelihood and the beta with which RIG learns to push (arXiv:1807.04742,
+github.com/vitchyr/rlkit, its pusher): Bernoulli, **summed** over pixels, and 10/128 on the divergence **summed** over
+features, both averaged over the batch. The reduction belongs to beta: with an error averaged over pixels the beta = 20 of
+later work leaves every feature at the prior, and the features say nothing. The networks are rlkit's for 48x48:
+convolutions of 16, 32 and 64 filters, a variance of at least 1e-3, and the mirror of that.
+
+Changed: those networks at any size (for 84x84 theirs have larger strides, and BatchNorm), the stack's frames as channels,
+PyTorch's initial weights. The whole is divided by the number of pixel values: that leaves its minimum where it is, and
+brings it near the other losses, whose gradients the encoder's one step sums up; the balance is ``auxiliary_weight``'s.
+"""
+
+import math
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from fetchbench import AuxiliaryContext, AuxiliaryInputs, AuxiliaryLossSpec, EncoderSpec, FrameShape, hookimpl
+
+LEAST_LOG_VARIANCE = math.log(1e-3)
+
+
+class VAEEncoder(nn.Module):
+    """Three convolutions, then a mean and a log-variance per feature. The features are the mean.
+
+    The log-variance has a layer of its own, which ``forward`` does not use: losses on ``moments`` alone train it.
+    """
+
+    def __init__(self, shape: FrameShape, dim: int = 16) -> None:
+        super().__init__()
+        frames, channels, height, width = shape
+        if min(height, width) < 23:
+            raise ValueError(f"frames of {height}x{width}: the convolutions need 23x23 or more")
+        self.convolutions = nn.Sequential(
+            nn.Conv2d(frames * channels, 16, 5, stride=3),
+            nn.ReLU(),
+            nn.Conv2d(16, 32, 3, stride=2),
+            nn.ReLU(),
+            nn.Conv2d(32, 64, 3, stride=2),
+            nn.ReLU(),
+            nn.Flatten(),
+        )
+        with torch.no_grad():
+            flat = self.convolutions(torch.zeros(1, frames * channels, height, width)).shape[1]
+        self.mean = nn.Linear(flat, dim)
+        self.log_variance = nn.Linear(flat, dim)
+
+    def forward(self, frames: Tensor) -> Tensor:
+        """``uint8 (B, F, 3, H, W)`` -> ``float32 (B, dim)``, the mean."""
+        return self.mean(self.convolutions(frames.flatten(1, 2) / 255))
+
+    def moments(self, frames: Tensor) -> tuple[Tensor, Tensor]:
+        """``uint8 (B, F, 3, H, W)`` -> mean and log-variance, each ``(B, dim)``."""
+        h = self.convolutions(frames.flatten(1, 2) / 255)
+        return self.mean(h), LEAST_LOG_VARIANCE + self.log_variance(h).abs()
+
+
+class Decoder(nn.Module):
+    """A linear layer and three transposed convolutions: ``(B, dim)`` -> logits ``(B, F * 3, H, W)``."""
+
+    def __init__(self, dim: int, shape: FrameShape) -> None:
+        super().__init__()
+        frames, channels, *self.size = shape
+        self.map = (64, *(start(length) for length in self.size))
+        self.linear = nn.Linear(dim, math.prod(self.map))
+        self.convolutions = nn.Sequential(
+            nn.ReLU(),
+            nn.ConvTranspose2d(64, 32, 3, stride=2),
+            nn.ReLU(),
+            nn.ConvTranspose2d(32, 16, 3, stride=2),
+            nn.ReLU(),
+            nn.ConvTranspose2d(16, frames * channels, 6, stride=3),
+        )
+
+    def forward(self, z: Tensor) -> Tensor:
+        height, width = self.size
+        return self.convolutions(self.linear(z).unflatten(1, self.map))[..., :height, :width]
+
+
+def start(length: int) -> int:
+    """The shortest map that the transposed convolutions make at least so long: 3 for 48, exactly."""
+    for kernel, stride in ((6, 3), (3, 2), (3, 2)):
+        length = math.ceil((length - kernel) / stride) + 1
+    return length
+
+
+class VAE(nn.Module):
+    """The negative evidence lower bound per pixel value, with ``beta`` on the divergence.
+
+    Args:
+        context: Sizes.
+        beta: Weight of the divergence, relative to the likelihood summed over pixels. 1 is the bound itself.
+    """
+
+    def __init__(self, context: AuxiliaryContext, beta: float = 10 / 128) -> None:
+        super().__init__()
+        self.shape, self.beta = context.shape, beta
+        self.values = math.prod(context.shape)
+        self.decoder = Decoder(context.feature_dim, context.shape)
+
+    def forward(self, inputs: AuxiliaryInputs) -> tuple[Tensor, dict[str, Tensor]]:
+        """-> the loss; divergence and negative log-likelihood in nats per observation; and the number of active features.
+
+        A feature is active where its mean varies over the batch by more than 0.01 (Burda et al. 2016, arXiv:1509.00519).
+        """
+        observation = inputs.frames[:, : self.shape.frames]
+        mean, log_variance = inputs.encoder.moments(observation)
+        z = mean + (0.5 * log_variance).exp() * inputs.normal
+        target = observation.flatten(1, 2) / 255
+        negative = F.binary_cross_entropy_with_logits(self.decoder(z), target, reduction="none").sum(dim=(1, 2, 3)).mean()
+        kl = 0.5 * (mean.square() + log_variance.exp() - 1 - log_variance).sum(dim=1).mean()
+        active = (mean.var(dim=0) > 0.01).float().sum()
+        loss = (negative + self.beta * kl) / self.values
+        return loss, {"kl": kl.detach(), "reconstruction": negative.detach(), "active": active}
+
+    @torch.no_grad()
+    def reconstruct(self, z: Tensor) -> Tensor:
+        """Features ``(B, dim)`` -> the frames that they hold, ``uint8 (B, F, 3, H, W)``."""
+        pixels = (self.decoder(z).sigmoid() * 255).round().to(torch.uint8)
+        return pixels.unflatten(1, (self.shape.frames, self.shape.channels))
+
+
+@hookimpl
+def fetchbench_encoders():
+    yield EncoderSpec(
+        name="vae",
+        build=VAEEncoder,
+        summary="three convolutions, then a mean and a variance per feature",
+        source="arXiv:1312.6114, 1807.04742",
+        preprocessing="divided by 255",
+    )
+
+
+@hookimpl
+def fetchbench_auxiliary_losses():
+    yield AuxiliaryLossSpec(
+        name="vae",
+        build=VAE,
+        normal_draws="feature",
+        requires=("moments",),
+        summary="draws the frames from noisy features that stay near a normal prior",
+        source="arXiv:1312.6114, 1807.04742, per pixel value",
+    )
