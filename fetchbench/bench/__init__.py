@@ -120,7 +120,12 @@ def _measures(
 
         return training.measure(sizes, cores, found, say)
 
-    by_name = {"render": render, "replay": replay, "updates": updates, "training": training}
+    def cache() -> Sequence[Part]:
+        from fetchbench.bench import cache
+
+        return [cache.measure(sizes, cores, say)]
+
+    by_name = {"render": render, "replay": replay, "updates": updates, "training": training, "cache": cache}
     wanted = set(parts) | ({"replay", "training"} if "memory" in parts else set())
     return [guarded(name, measure) for name, measure in by_name.items() if name in wanted]
 

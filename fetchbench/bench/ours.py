@@ -33,6 +33,7 @@ def make_request(
     threads: int,
     arithmetic: Arithmetic,
     *,
+    encoder: str = ENCODER,
     options: Mapping[str, Any] | None = None,
     steps: int = 1_000,
 ) -> RunRequest:
@@ -46,6 +47,7 @@ def make_request(
         settings: The learner's.
         threads: Of its arithmetic.
         arithmetic: Precision and compile mode.
+        encoder: Its name.
         options: Of the encoder.
         steps: Environment steps of its budget.
     """
@@ -63,7 +65,7 @@ def make_request(
             name="bench",
             track=track,
             pixels=pixels,
-            encoder=Component(name=ENCODER, options=dict(options or {})),
+            encoder=Component(name=encoder, options=dict(options or {})),
             routing=Component(name=routing),
         ),
         execution=Execution.model_validate(execution),

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-PARTS = ("render", "replay", "updates", "training", "memory")
+PARTS = ("render", "replay", "updates", "training", "cache", "memory")
 """In the order in which they are measured. ``memory`` is what ``replay`` and ``training`` took."""
 
 WITH_SB3 = ("replay", "updates", "training", "memory")
@@ -154,6 +154,28 @@ class TrainingSizes:
 
 
 @dataclass(frozen=True)
+class CacheSizes:
+    """Updates of a frozen pretrained network, its weights random: they cost the same.
+
+    Attributes:
+        task: Its dimensions.
+        encoder: The network.
+        size: Height and width of the frames that it takes, pixels.
+        stack: F, frames per observation.
+        batch: B.
+        rounds: As in :class:`RenderSizes`; so is ``block_s``.
+    """
+
+    task: str = "FetchPush-v4"
+    encoder: str = "r3m-18"
+    size: int = 256
+    stack: int = 1
+    batch: int = 256
+    rounds: int = 2
+    block_s: float = 2.0
+
+
+@dataclass(frozen=True)
 class Sizes:
     """All of it.
 
@@ -168,6 +190,7 @@ class Sizes:
     replay: ReplaySizes = ReplaySizes()
     updates: UpdateSizes = UpdateSizes()
     training: TrainingSizes = TrainingSizes()
+    cache: CacheSizes = CacheSizes()
 
 
 FULL = Sizes("full", judged=True)
@@ -181,4 +204,5 @@ QUICK = Sizes(
     training=TrainingSizes(
         batch=32, warmup_steps=50, segments=2, segment_steps=50, compiles=("none",), plain=False, others=False
     ),
+    cache=CacheSizes(batch=8, rounds=1, block_s=0.2),
 )

@@ -12,7 +12,7 @@ import pytest
 
 import fetchbench.bench
 from fetchbench.__main__ import run
-from fetchbench.bench import machine, process, render, replay, training, updates
+from fetchbench.bench import cache, machine, process, render, replay, training, updates
 from fetchbench.bench.report import HEADER, Report, rows
 from fetchbench.bench.sizes import (
     BASELINE_ROUTING,
@@ -21,6 +21,7 @@ from fetchbench.bench.sizes import (
     QUICK,
     ROUTINGS,
     Arithmetic,
+    CacheSizes,
     RenderSizes,
     ReplaySizes,
     Sizes,
@@ -40,6 +41,7 @@ TINY = Sizes(
     replay=ReplaySizes(size=16, stack=2, batch=8, transitions=100, more=(200,), rounds=2, block_s=0),
     updates=UpdateSizes(size=16, stack=2, batch=4, transitions=100, compile="none", tuned=False, rounds=2, block_s=0),
     training=TrainingSizes(size=16, batch=4, warmup_steps=50, segments=2, segment_steps=50, compiles=("none",), others=False),
+    cache=CacheSizes(batch=2, rounds=1, block_s=0),
 )
 with_sb3 = pytest.mark.skipif(importlib.util.find_spec("stable_baselines3") is None, reason="needs the extra `bench`")
 
@@ -150,6 +152,15 @@ def test_help(capsys):
         assert option in text
 
 
+def test_embeddings_repay_themselves():
+    part = cache.measure(TINY, CORES[:1], silent)
+    check(part.lines, 1)
+    (line,) = part.lines
+    assert line.ratio.median > 10
+    assert line.at_least is None
+    assert "embedding a frame" in part.notes[0]
+
+
 def test_a_part_that_fails_leaves_the_others(monkeypatch, capsys):
     def fail(*_: object) -> Part:
         raise FetchbenchError("no more cores")
@@ -233,6 +244,6 @@ def test_the_machine():
     assert list(rows(Part("render", [], []))) == []
     report = Report(QUICK, found, [])
     assert not report.failed
-    assert set(PARTS) == {"render", "replay", "updates", "training", "memory"}
+    assert set(PARTS) == {"render", "replay", "updates", "training", "cache", "memory"}
     assert len(HEADER) == 8
     assert process.TIMEOUT_S > 60
