@@ -103,7 +103,7 @@ def test_every_component_that_does_not_resolve_is_reported_where_it_is_written(l
             routing = "critical"
             [methods.d]
             encoder = "nature(manipulation)"
-            augmentation = "crop"
+            augmentation = "crops"
             [methods.e]
             track = "blind"
             goal_space = { name = "vector", scale = 2 }
@@ -118,7 +118,7 @@ def test_every_component_that_does_not_resolve_is_reported_where_it_is_written(l
         ("methods.c.encoder", "encoder 'nature': got an unexpected keyword argument 'dims'; its options: dim"),
         ("methods.c.routing", "unknown gradient routing 'critical'; did you mean 'critic'?"),
         ("methods.d.encoder", "encoder 'nature' does not wrap another encoder"),
-        ("methods.d.augmentation", "unknown augmentation 'crop'"),
+        ("methods.d.augmentation", "unknown augmentation 'crops'; did you mean 'crop'?"),
         ("methods.e.goal_space", "goal space 'vector': got an unexpected keyword argument 'scale'"),
     ]
     assert [place for place, _ in found] == [place for place, _ in expected]
