@@ -35,6 +35,15 @@ def test_the_evidence_quotes_every_line(measured):
     assert quoted(EVIDENCE / "README.md", "bench: all") == markdown(measured, judged=False)
 
 
+@pytest.mark.parametrize(("page", "judged"), [(ROOT / "README.md", True), (EVIDENCE / "README.md", False)])
+def test_the_cache_is_quoted(page, judged):
+    cache = json.loads((EVIDENCE / "bench-cache.json").read_text())
+    assert quoted(page, f"bench-cache: {'judged' if judged else 'all'}") == markdown(cache, judged=judged)
+    (line,) = cache["parts"]["cache"]["lines"]
+    assert line["met"]
+    assert cache["parts"]["cache"]["problem"] is None
+
+
 def test_the_bench_was_whole(measured):
     assert measured["sizes"]["name"] == "full"
     assert [part for part in measured["parts"].values() if part["problem"]] == []
