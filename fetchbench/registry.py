@@ -210,9 +210,10 @@ def licence(spec: PluginSpec, options: dict[str, Any]) -> str:
     """What a component's code or weights are licensed under, where it is not its provider's own licence."""
     if not isinstance(spec, EncoderSpec):
         return ""
-    if spec.weights is not None and options.get("weights") != "random":
-        return spec.weights.licence
-    return spec.licence
+    source = options.get("weights", "published")
+    if spec.weights is None or source == "random":
+        return spec.licence
+    return spec.weights.licence if source in ("published", "hub") else "of the file that was given"
 
 
 def load_registry(files: Sequence[Path] = (), builtin: Sequence[tuple[str, PluginSpec]] = ()) -> Registry:

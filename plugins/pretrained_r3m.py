@@ -93,7 +93,6 @@ def fetchbench_encoders():
             input="frame",
             frame_size=256,
             preprocessing="centre crop of 224, divided by 255, ImageNet's mean and deviation",
-            licence="MIT",
             weights=published(depth),
             reference=reference,
             trunk=50,

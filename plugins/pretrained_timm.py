@@ -116,11 +116,11 @@ def select_for(network: nn.Module, config: Any) -> Callable[[dict[str, Any]], di
 
 
 def wake_residual_branches(network: nn.Module) -> None:
-    """Start at 1 the gains that timm starts at or near 0: a BatchNorm's weight that is all 0, and every LayerScale."""
+    """Start at 1 the gains that timm starts at or near 0: a norm's weight that is all 0, LayerScale's, skip-init's."""
     for layer in network.modules():
         for name, gain in layer.named_parameters(recurse=False):
-            zero = isinstance(layer, nn.BatchNorm2d) and name == "weight" and not gain.any()
-            if zero or name.startswith("gamma"):
+            zero = isinstance(layer, nn.BatchNorm2d | nn.LayerNorm) and name == "weight" and not gain.any()
+            if zero or name.startswith("gamma") or name == "skipinit_gain":
                 nn.init.ones_(gain)
 
 
@@ -146,6 +146,5 @@ def fetchbench_encoders():
         input="frame",
         frame_size=256,
         preprocessing="centre crop of 224, divided by 255, the mean and deviation that timm states for the model's tag",
-        licence="that of the model's weights",
         trunk=50,
     )

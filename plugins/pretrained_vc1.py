@@ -117,7 +117,6 @@ def fetchbench_encoders():
             input="frame",
             frame_size=256,
             preprocessing="centre crop of 224, divided by 255, ImageNet's mean and deviation",
-            licence="CC-BY-NC-4.0",
             weights=size.published,
             reference=reference,
             trunk=50,

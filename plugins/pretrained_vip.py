@@ -70,7 +70,6 @@ def fetchbench_encoders():
         input="frame",
         frame_size=256,
         preprocessing="centre crop of 224, divided by 255, ImageNet's mean and deviation",
-        licence="CC-BY-NC-4.0",
         weights=PUBLISHED,
         reference=reference,
         trunk=50,

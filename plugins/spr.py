@@ -8,9 +8,9 @@ LayerNorm; projection and predictor with 100), no loss at step 0, weight 1.
 
 Changed: one random shift by up to ``pad`` pixels for the observation and one for all K targets of a sequence, whether or
 not the method has an augmentation; theirs crops each apart and scales its intensity. Momentum 0.025 at every update for
-0.05 at every second, K = 5 for 6. Sequences that run into an episode's end count up to there; theirs are left out. The
-encoder takes one step per update, on the sum of this gradient and the critic's; theirs is held by two more optimisers for
-this loss. So ``auxiliary_weight`` matters here.
+0.05 at every second, K = 5 for 6; no clipping of gradients, and the learner's batch for their 128 sequences. Sequences
+that run into an episode's end count up to there; theirs are left out. The encoder takes one step per update, on the sum of
+this gradient and the critic's; theirs is held by two more optimisers for this loss. So ``auxiliary_weight`` matters here.
 
 Nothing in it but the momentum keeps all features from becoming one. On FetchPush from pixels (64x64, random actions) 100
 updates brought the targets' spread to 0.000. Alone (routing ``aux``) it stayed there, to the 400th; with the critic's

@@ -160,7 +160,13 @@ def test_options_are_checked(kind, component, message):
 
 
 @pytest.mark.parametrize(
-    ("options", "licence"), [({}, "MIT"), ({"weights": "random"}, "own"), ({"weights": "/some/file.pt"}, "MIT")]
+    ("options", "licence"),
+    [
+        ({}, "MIT"),
+        ({"weights": "hub"}, "MIT"),
+        ({"weights": "random"}, "own"),
+        ({"weights": "some/file.pt"}, "of the file that was given"),
+    ],
 )
 def test_the_licence_is_that_of_the_weights_in_use(options, licence):
     weights = WeightsSpec("file.pt", "https://example.org", licence="MIT")

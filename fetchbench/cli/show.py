@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -155,7 +156,7 @@ def _show_run(folder: Path, as_json: bool, plugins: Sequence[Path]) -> None:
 
 
 def _drawn(folder: Path, plugins: Sequence[Path]) -> _Shown:
-    from fetchbench.errors import FetchbenchError
+    from fetchbench.errors import FetchbenchError, one_line
     from fetchbench.execution import Job, inspect
     from fetchbench.run.pictures import draw_trained
     from fetchbench.run.prepare import read_request
@@ -168,6 +169,10 @@ def _drawn(folder: Path, plugins: Sequence[Path]) -> _Shown:
         return dataclasses.replace(shown, pictures=draw_trained(folder, restore(folder, request, built)))
     except FetchbenchError as error:
         return dataclasses.replace(shown, problem=str(error))
+    except Exception as error:  # a plugin's own, most likely; what is known of the run is shown all the same
+        if os.environ.get("FETCHBENCH_DEBUG"):
+            raise
+        return dataclasses.replace(shown, problem=f"{type(error).__name__}: {one_line(error)}")
 
 
 def _run_as_json(folder: Path, shown: _Shown) -> dict[str, Any]:

@@ -147,7 +147,8 @@ def build(
         registry: Where its components are found.
         seeds: Of the initial weights.
         execution: How the arithmetic is done.
-        cache: Whether a frozen encoder of single frames embeds each of them once. It changes the cost alone.
+        cache: Whether a frozen encoder of single frames embeds each of them once, in float32. It changes the cost, and in
+            bfloat16 the rounding, of what an update reads.
 
     Raises:
         FetchbenchError: A component that does not build, breaks its contract, or does not fit the others.

@@ -93,11 +93,23 @@ def load_weights(
     if source == "random":
         return
     path = _find(source, published)
+    digest = _digest(path)
     if source in ("published", "hub") and published is not None and published.sha256:
-        _check_digest(path, published)
+        _check_digest(path, digest, published)
     tensors = _selected(path, _read(path), select)
     _check_fit(path, module.state_dict(), tensors)
     module.load_state_dict(tensors)
+    module.weights_sha256 = digest  # type: ignore[assignment]  # a plain attribute; a record asks for it
+
+
+def digests(networks: Mapping[str, nn.Module]) -> dict[str, str]:
+    """Of the named networks those whose weights came from a file, with its sha256."""
+    found = {}
+    for name, network in networks.items():
+        for part in network.modules():
+            if isinstance(digest := getattr(part, "weights_sha256", None), str):
+                found[name] = digest
+    return found
 
 
 def weights_folder() -> Path:
@@ -180,9 +192,12 @@ def _download(published: WeightsSpec) -> Path:
 # -- reading ----------------------------------------------------------------------------------------------------------
 
 
-def _check_digest(path: Path, published: WeightsSpec) -> None:
+def _digest(path: Path) -> str:
     with path.open("rb") as file:
-        digest = hashlib.file_digest(file, "sha256").hexdigest()
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _check_digest(path: Path, digest: str, published: WeightsSpec) -> None:
     if digest != published.sha256:
         raise PluginError(
             f"{path} is not the published checkpoint: its sha256 is {digest}, not {published.sha256}; fetch it again from "
@@ -244,15 +259,22 @@ def _check_fit(path: Path, wanted: Mapping[str, Tensor], given: Mapping[str, Ten
         for key in common
         if given[key].is_floating_point() != wanted[key].is_floating_point()
     ]
+    broken = [key for key in common if not _is_sound(given[key])]
     faults = (
         ("missing", [key for key in wanted if key not in given]),
         ("unexpected", [key for key in given if key not in wanted]),
         ("of another shape", shapes),
         ("of another type", types),
+        ("not plain, finite numbers", broken),
     )
     if found := [f"{len(keys)} {what}: {_some(keys)}" for what, keys in faults if keys]:
         text = "; ".join(found)
         raise PluginError(f"{path} does not fit the network: {text}. Nothing was loaded; is it this network's checkpoint?")
+
+
+def _is_sound(tensor: Tensor) -> bool:
+    plain = tensor.layout == torch.strided and not tensor.is_meta
+    return plain and (not tensor.is_floating_point() or bool(tensor.isfinite().all()))
 
 
 def _some(keys: Iterable[object]) -> str:

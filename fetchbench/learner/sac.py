@@ -9,6 +9,8 @@ encoder is the gradient that arrives at its leaf, and the routing's weights deci
 from __future__ import annotations
 
 import copy
+import functools
+import hashlib
 import math
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -400,11 +402,13 @@ class Learner:
         return named
 
     def state_dict(self) -> dict[str, Any]:
-        """All that an update changes, as tensors and plain values."""
+        """All that an update changes, as tensors and plain values; of a frozen encoder, which may be large, a digest."""
+        learning = {name: module for name, module in self.modules().items() if name not in self._frozen}
         return {
             "updates": self.updates,
             "log_alpha": self.log_alpha.detach(),
-            "modules": {name: module.state_dict() for name, module in self.modules().items()},
+            "frozen": self._frozen_digest,
+            "modules": {name: module.state_dict() for name, module in learning.items()},
             "optimisers": {name: optimiser.state_dict() for name, optimiser in self.optimisers.items()},
         }
 
@@ -414,15 +418,35 @@ class Learner:
         Raises:
             KeyError, RuntimeError: The state belongs to other networks.
         """
+        if state.get("frozen", self._frozen_digest) != self._frozen_digest:
+            raise RuntimeError("the frozen encoder is not the one that the run began with: other weights, or another network")
         self.updates = state["updates"]
         if self._graphs is not None:
             self._graphs = Graphs()  # those captured so far work on the optimisers' former state
         with torch.no_grad():
             self.log_alpha.copy_(state["log_alpha"])
         for name, module in self.modules().items():
-            module.load_state_dict(state["modules"][name])
+            if name not in self._frozen:
+                module.load_state_dict(state["modules"][name])
         for name, optimiser in self.optimisers.items():
             optimiser.load_state_dict(state["optimisers"][name])
+
+    @property
+    def _frozen(self) -> frozenset[str]:
+        """The modules that nothing ever changes: they are built again from the request, not read from a checkpoint."""
+        if self.encoders is None or self.encoders.trainable:
+            return frozenset()
+        return frozenset(name for name, _ in self.encoders.named())
+
+    @functools.cached_property
+    def _frozen_digest(self) -> str:
+        """Of the frozen encoders' weights; empty where all learn. Computed once: that they stay so is checked elsewhere."""
+        digest = hashlib.sha256()
+        for name, module in self.modules().items():
+            if name in self._frozen:
+                for tensor in module.state_dict().values():
+                    digest.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes())
+        return digest.hexdigest() if self._frozen else ""
 
 
 def first(z: Tensor | None, size: int) -> Tensor | None:

@@ -217,11 +217,12 @@ class Probe(Settings):
         updates: Updates so far.
         encoder: ``"encoder"``, or ``"critic encoder"`` and ``"actor encoder"``.
         scenes: Number of scenes.
-        r2: ``"gripper_xyz"``, ``"object_xy"``: share of the position's variance that a ridge regression on the features
-            explains, cross-validated; below 0 where it is worse than the mean.
+        r2: ``"gripper_xyz"``, ``"object_xy"``: share of the position's variance that a ridge regression on the features (on
+            2,048 of them, evenly spaced, where there are more) explains, cross-validated; below 0 where it is worse than the
+            mean.
         error_cm: Mean distance between predicted and true position, cm.
         mean_error_cm: The same of always predicting the mean.
-        effective_rank: Of the centred features of the first 1,000 scenes (Roy and Vetterli 2007).
+        effective_rank: Of the same features, centred, on the first 1,000 scenes (Roy and Vetterli 2007).
         dead_units: Features whose mean deviation is at most 0.025 of the mean feature's (Sokar et al. 2023).
         drift: Change of the features since the point before, relative to their size; ``None`` at the first.
     """
@@ -286,6 +287,7 @@ class Provenance(Settings):
     cores: int
     gpu: str | None = None
     renderer: dict[str, str] = Field(default_factory=dict)
+    weights: dict[str, str] = Field(default_factory=dict, description="network -> sha256 of the file its weights came from")
     packages: dict[str, str]
     suite_sha256: str = ""
     finished: str = Field(description="ISO 8601, UTC")

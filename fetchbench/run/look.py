@@ -111,6 +111,8 @@ def _offer(kind: str, module: nn.Module | None, name: str, given: Tensor, shape:
         answer = offer(given)
     except Exception as error:
         raise PluginError(f"{what} fails: {type(error).__name__}: {one_line(error)}") from error
+    if not isinstance(answer, Tensor):
+        raise PluginError(f"{what} returns {type(answer).__name__}; it must be a tensor")
     found = tuple(answer.shape)
     if len(found) != len(shape) or any(want not in (None, have) for want, have in zip(shape, found, strict=True)):
         wanted = ", ".join("*" if want is None else str(want) for want in shape)

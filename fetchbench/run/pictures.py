@@ -92,7 +92,8 @@ def draw_finished(folder: Path, trained: Trained) -> str:
     try:
         draw_trained(folder, trained)
     except Exception as error:
-        return f"no pictures: {type(error).__name__}: {one_line(error)}; `fetchbench show {folder}` tries again"
+        again = f"`fetchbench show {folder}` (with the same --plugin) tries again"
+        return f"no pictures: {type(error).__name__}: {one_line(error)}; {again}"
     return ""
 
 

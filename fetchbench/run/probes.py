@@ -41,8 +41,13 @@ BATCH = 256
 BATCH_PIXELS = 2**22
 """Largest batch, in stacks and in pixels: a large network on large frames must not need more memory than training does."""
 
+READ_FEATURES = 2048
+"""Features that are read out and ranked, evenly spaced where there are more: flattened maps are tens of thousands wide."""
+MOST_BYTES = 2**29
+"""Of frames that are kept between the points of a run: large frames in long stacks are fewer scenes."""
+
 RANK_SCENES = 1000
-"""The effective rank is that of the first scenes: flattened feature maps are tens of thousands wide."""
+"""The effective rank is that of the first scenes."""
 DRIFT_SCENES, DRIFT_FEATURES = 256, 1024
 """Drift is measured on the first scenes, and on features evenly spaced where there are more: a checkpoint keeps them."""
 
@@ -203,12 +208,17 @@ class Probes:
 
     def _draw(self, frozen: bool) -> Scenes:
         task, count = get_task(self._request.task), scene_count(self._request, frozen)
+        rendered, stack = self._built.rendered, self._built.learner.stack
+        assert rendered is not None  # a method with an encoder draws
+        fitting = MOST_BYTES // (stack * 3 * rendered.size**2) // SCENES_PER_RESET * SCENES_PER_RESET
+        count = max(FEWEST_SCENES, min(count, fitting))
         return draw_scenes(self._environment, task, self._built.learner.stack, count)
 
     def _probe(self, name: str, encoder: nn.Module, scenes: Scenes, steps: int) -> Probe:
         learner = self._built.learner
         z = embed(learner, encoder, scenes.frames)
-        read: dict[str, Readout] = read_out(z, scenes.positions, scenes.resets)
+        some = np.ascontiguousarray(z[:, _evenly(z.shape[1], READ_FEATURES)])
+        read: dict[str, Readout] = read_out(some, scenes.positions, scenes.resets)
         sample = np.ascontiguousarray(z[:DRIFT_SCENES, _evenly(z.shape[1], DRIFT_FEATURES)])
         before = self._before.get(name)
         self._before[name] = torch.from_numpy(sample)
@@ -221,7 +231,7 @@ class Probes:
             r2={key: round(value.r2, 4) for key, value in read.items()},
             error_cm={key: round(100 * value.error, 3) for key, value in read.items()},
             mean_error_cm={key: round(100 * value.mean_error, 3) for key, value in read.items()},
-            effective_rank=round(effective_rank(z[:RANK_SCENES]), 2),
+            effective_rank=round(effective_rank(some[:RANK_SCENES]), 2),
             dead_units=dead_units(z),
             drift=None if before is None else round(drift(before.numpy(), sample), 5),
         )

@@ -78,7 +78,7 @@ def run(
     record = Record(
         request=request,
         result=trainer.result(status, reason),
-        provenance=provenance(trainer.learner.device, renderer, suite_sha256),
+        provenance=provenance(trainer.learner.device, renderer, suite_sha256, trainer.learner.modules()),
         cost=trainer.cost(attempt),
     )
     write_atomically(directory / "record.json", record_text(record))

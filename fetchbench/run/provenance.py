@@ -6,22 +6,28 @@ import datetime
 import os
 import platform
 import subprocess
+from collections.abc import Mapping
 from pathlib import Path
 
 import torch
+from torch import nn
 
 from fetchbench._version import __version__
+from fetchbench.learner.pretrained import digests
 from fetchbench.machine import package_version, processor_name
 from fetchbench.records.schema import Provenance
 
 PACKAGES = ("gymnasium", "gymnasium-robotics", "mujoco", "numpy", "pluggy", "timm", "torch", "torchvision")
 
 
-def provenance(device: torch.device, renderer: dict[str, str], suite_sha256: str) -> Provenance:
+def provenance(
+    device: torch.device, renderer: dict[str, str], suite_sha256: str, networks: Mapping[str, nn.Module]
+) -> Provenance:
     """Gather a run's provenance.
 
     Args:
         device: What it trained on.
+        networks: Its networks by name; those whose weights came from a file know its digest.
         renderer: The environment's report of its OpenGL backend; empty without pixels.
         suite_sha256: Digest of the suite as it was run.
     """
@@ -36,6 +42,7 @@ def provenance(device: torch.device, renderer: dict[str, str], suite_sha256: str
         cores=len(os.sched_getaffinity(0)),
         gpu=torch.cuda.get_device_name(device) if device.type == "cuda" else None,
         renderer={k: str(v) for k, v in renderer.items()},
+        weights=digests(networks),
         packages={name: package_version(name) for name in PACKAGES},
         suite_sha256=suite_sha256,
         finished=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),

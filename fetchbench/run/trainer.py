@@ -282,7 +282,8 @@ class Trainer:
         self.steps, self.episodes, self.credit = state["steps"], state["episodes"], state["credit"]
         self.evaluations = [EvaluationPoint(**point) for point in state["evaluations"]]
         self.audit = [AuditEntry(**entry) for entry in state["audit"]]
-        self.probes.load_state_dict(state["probes"])
+        if "probes" in state:  # runs from before there were any go on; those without an encoder have none
+            self.probes.load_state_dict(state["probes"])
         self.spent = {**state["spent"], "steps": float(self.steps), "updates": float(self.learner.updates)}
         self._began = (time.monotonic(), self._core_seconds())
 

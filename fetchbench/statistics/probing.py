@@ -47,7 +47,8 @@ def read_out(
 
     Features are scaled to unit deviation over all scenes, which looks at no position; their mean, the positions' mean and the
     weights are those of the fitted folds alone. Each fold's penalty is the one of :data:`PENALTIES` that does best on the
-    *other* folds when they are held out in turn, so nothing about a fold's own positions decides how it is predicted.
+    *other* folds when they are held out in turn. (A fold's own positions are among those that these were fitted to, and so have
+    a small say in the penalty, not in the fit.)
 
     Args:
         features: ``(n, d)``, any width: over n the dual form is used.

@@ -50,7 +50,7 @@ def _resolved(problems: Problems, suite: Suite, method: Method, registry: Regist
             inherited = component == getattr(suite.template, field)
             problems.add(join("template" if inherited else join("methods", method.name), field), str(error))
     if method.pixels is not None and "encoder" in found and (size := registry.frame_size(found["encoder"])):
-        # What is recorded, and shown, is what the encoder sees.
+        # What is recorded, and stands on the board, is what the encoder sees.
         found["pixels"] = _sized(method.pixels, size)
     return method.model_copy(update=found)
 

@@ -153,3 +153,22 @@ def test_what_learns_is_not_cached(registry, routing):
     built = make(registry, routing)
     assert not built.cached
     assert built.notice == ""
+
+
+def test_a_frozen_encoder_is_built_again_and_not_kept_in_checkpoints(registry):
+    one, other = make(registry), make(registry)
+    updated(one)
+    state = one.learner.state_dict()
+    assert "encoder" not in state["modules"]
+    other.learner.load_state_dict(state)
+    for a, b in zip(one.learner.actor.parameters(), other.learner.actor.parameters(), strict=True):
+        assert torch.equal(a, b)
+    assert "encoder" in make(registry, "critic").learner.state_dict()["modules"]
+
+
+def test_another_frozen_encoder_does_not_continue_the_run(registry):
+    one, other = make(registry), make(registry)
+    with torch.no_grad():
+        counted(other).net.bias += 1e-6
+    with pytest.raises(RuntimeError, match="the frozen encoder is not the one that the run began with"):
+        other.learner.load_state_dict(one.learner.state_dict())

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 import hashlib
+import math
 import os
 import pickle
 
@@ -15,7 +17,7 @@ from safetensors.torch import save_file
 from torch import nn
 
 from fetchbench.errors import PluginError, WeightsError
-from fetchbench.learner.pretrained import Preprocessing, load_weights, weights_folder
+from fetchbench.learner.pretrained import Preprocessing, digests, load_weights, weights_folder
 from fetchbench.specs import WeightsSpec
 
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
@@ -126,6 +128,16 @@ def test_a_path_is_loaded_whole(path, legacy):
     assert same(net, state())
 
 
+def test_a_network_knows_the_file_that_its_weights_came_from(path):
+    torch.save(state(), path)
+    net, untouched = Net(), Net()
+    load_weights(net, str(path))
+    load_weights(untouched, "random")
+    expected = hashlib.sha256(path.read_bytes()).hexdigest()
+    assert digests({"encoder": nn.Sequential(net), "actor": untouched}) == {"encoder": expected}
+    assert digests({"encoder": copy.deepcopy(net)}) == {"encoder": expected}
+
+
 def test_safetensors_are_known_by_their_content(path):
     save_file(state(), path)
     net = Net()
@@ -176,6 +188,7 @@ def without(key: str) -> dict[str, torch.Tensor]:
             {f"module.{key}": value for key, value in state().items()},
             r"8 missing: .* and 4 more; 8 unexpected: module\.conv\.weight, .* and 4 more",
         ),
+        (state() | {"out.bias": torch.tensor([1.0, math.nan])}, r"1 not plain, finite numbers: out\.bias"),
         ({}, "8 missing"),
         (state() | {"out.bias": [1.0, 2.0]}, r"is not laid out as expected: no tensors at out\.bias"),
         ({"model": state()}, r"is not laid out as expected: no tensors at model"),

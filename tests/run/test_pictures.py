@@ -254,6 +254,9 @@ def test_points_of_the_wrong_shape_are_the_plugins_fault(built_of):
     built = built_of("mispointing")
     with pytest.raises(PluginError, match=r"encoder Mispointing: points returns shape \(4, 3\); it must be \(4, \*, 2\)"):
         look(built, frames_of(built), MOMENTS)
+    built.learner.encoders.actor.points = lambda frames: (frames, frames)
+    with pytest.raises(PluginError, match="encoder Mispointing: points returns tuple; it must be a tensor"):
+        look(built, frames_of(built), MOMENTS)
 
 
 # -- the rows of the sheet --------------------------------------------------------------------------------------------
@@ -423,7 +426,8 @@ def test_a_long_run_draws_by_itself_and_a_failure_is_a_notice(known, monkeypatch
         raise RenderingError("no usable\nOpenGL")
 
     monkeypatch.setattr(pictures, "draw_trained", fail)
-    expected = f"no pictures: RenderingError: no usable OpenGL; `fetchbench show {tmp_path}` tries again"
+    again = f"`fetchbench show {tmp_path}` (with the same --plugin) tries again"
+    expected = f"no pictures: RenderingError: no usable OpenGL; {again}"
     assert draw_finished(tmp_path, trained(1000)) == expected
 
 
