@@ -407,7 +407,7 @@ class Learner:
         return {
             "updates": self.updates,
             "log_alpha": self.log_alpha.detach(),
-            "frozen": self._frozen_digest,
+            "unchanging": self._frozen_digest,
             "modules": {name: module.state_dict() for name, module in learning.items()},
             "optimisers": {name: optimiser.state_dict() for name, optimiser in self.optimisers.items()},
         }
@@ -418,7 +418,7 @@ class Learner:
         Raises:
             KeyError, RuntimeError: The state belongs to other networks.
         """
-        if state.get("frozen", self._frozen_digest) != self._frozen_digest:
+        if state.get("unchanging", self._frozen_digest) != self._frozen_digest:
             raise RuntimeError("the frozen encoder is not the one that the run began with: other weights, or another network")
         self.updates = state["updates"]
         if self._graphs is not None:

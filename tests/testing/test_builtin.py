@@ -14,7 +14,7 @@ from fetchbench.specs import EncoderSpec, FrameShape
 from fetchbench.testing import check_component
 
 REGISTRY = load_plugins()
-SLOW_PARAMETERS = 15_000_000
+SLOW_PARAMETERS = 10_000_000
 """Encoders of more are checked with --slow: three quarters of a minute each, of a core."""
 
 PARTS = [*REGISTRY.components]
