@@ -158,9 +158,7 @@ class Registry:
         Raises:
             UnknownNameError: There is no such encoder.
         """
-        spec = self.get("encoder", encoder.name).spec
-        own = spec.frame_size if isinstance(spec, EncoderSpec) else None
-        return own if own is not None or encoder.wraps is None else self.frame_size(encoder.wraps)
+        return self._of_encoder(encoder, "frame_size")
 
     def trunk(self, encoder: Component) -> int | None:
         """The default width of the heads' trunk behind an encoder, or behind the one that it wraps; ``None`` is none.
@@ -168,9 +166,12 @@ class Registry:
         Raises:
             UnknownNameError: There is no such encoder.
         """
-        spec = self.get("encoder", encoder.name).spec
-        own = spec.trunk if isinstance(spec, EncoderSpec) else None
-        return own if own is not None or encoder.wraps is None else self.trunk(encoder.wraps)
+        return self._of_encoder(encoder, "trunk")
+
+    def _of_encoder(self, encoder: Component, field: str) -> int | None:
+        """What an encoder's spec says, or that of the one that it wraps."""
+        own: int | None = getattr(self.get("encoder", encoder.name).spec, field, None)
+        return own if own is not None or encoder.wraps is None else self._of_encoder(encoder.wraps, field)
 
     def raise_for(self, files: Sequence[Path]) -> None:
         """Raise for the first of these plugin files that failed to load.

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, TypeAlias
 
 if TYPE_CHECKING:
@@ -74,6 +74,11 @@ class PixelSpec:
     @property
     def shape(self) -> FrameShape:
         return FrameShape(self.stack, self.size, self.size)
+
+    def sized(self, size: int) -> PixelSpec:
+        """The same at another size; what is resized is still rendered no smaller than it is seen."""
+        larger = None if self.render_size is None else max(size, self.render_size)
+        return replace(self, size=size, render_size=larger)
 
 
 PIXEL_PRESETS: Mapping[str, PixelSpec] = {
@@ -385,6 +390,11 @@ class GradientRoutingSpec:
     def trains_encoder(self) -> bool:
         """Whether any loss ever reaches an encoder."""
         return any(w > 0 for loss in ("critic", "actor", "auxiliary") for w in self.values(loss))
+
+    @property
+    def needs_auxiliary_loss(self) -> bool:
+        """Whether an auxiliary loss alone trains the encoder."""
+        return any(self.values("auxiliary")) and not any(self.values("critic") + self.values("actor"))
 
 
 # ---------------------------------------------------------------------------------------------------------------------

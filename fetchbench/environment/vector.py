@@ -14,7 +14,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -212,7 +212,7 @@ class VectorEnvironment:
             worker.close()
         self._workers = []
 
-    def __enter__(self) -> VectorEnvironment:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *exception: object) -> None:

@@ -91,7 +91,8 @@ def plan(
         every, selected = ([r.model_copy(update={"execution": execution}) for r in some] for some in (every, selected))
         unfinished = [r for r in selected if not (runs / run_directory(r) / "record.json").exists()]
         lacking = check(suite.where, unfinished, registry)
-        selected = [r for r in selected if r not in unfinished or r.method.name not in lacking]
+        left_out = {r.key for r in unfinished if r.method.name in lacking}
+        selected = [r for r in selected if r.key not in left_out]
     return Plan(suite, tuple(every), tuple(selected), execution, tuple(plugins), lacking)
 
 

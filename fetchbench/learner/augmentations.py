@@ -61,12 +61,11 @@ def build_augmentation(registry: Registry, component: Component, shape: FrameSha
         FetchbenchError: A part does not build, or asks for frames that cannot be.
     """
     links: list[Link] = []
-    size, part = shape.width, component
-    while True:
+    size = shape.width
+    part: Component | None = component
+    while part is not None:
         link, size = _link(registry, part, FrameShape(shape.frames, size, size))
         links.insert(0, link)
-        if part.wraps is None:
-            break
         part = part.wraps
     if len(links) == 1:
         return links[0], size

@@ -220,17 +220,17 @@ class _Pixels:
         size = registry.frame_size(method.encoder) or method.pixels.size
         self.shape = FrameShape(method.pixels.stack, size, size)
         with initialised(seeds.encoder):
-            encoder = _encoder(registry, method.encoder, self.shape)
+            encoder = _stacked(registry, method.encoder, self.shape)
             # Layers that find their sizes when they first run draw their weights here.
             self.feature_dim = feature_dim(encoder, self.shape, method.encoder.label)
         averaged = settings.target_features == "average"
         self.encoders = Encoders(encoder, routing.encoders, routing.trains_encoder, averaged)
         default = registry.trunk(method.encoder) or (0 if routing.trains_encoder else DEFAULT_TRUNK)
         self.trunk = default if method.trunk is None else method.trunk
-        self.embeds: PerFrame | None
         self.augmentation, self.augmentation_draws, self.rendered = self._augmentation(registry, method, size)
         self.auxiliary = self._auxiliary(registry, method, routing, task, seeds)
-        self.embeds, self.notice = None, ""
+        self.embeds: PerFrame | None = None
+        self.notice = ""
         if not routing.trains_encoder and isinstance(encoder, PerFrame):
             if self.augmentation is None and self.auxiliary is None:
                 self.embeds = encoder
@@ -243,24 +243,19 @@ class _Pixels:
     def _augmentation(self, registry: Registry, method: Method, size: int) -> tuple[Augmentation | None, int, PixelSpec]:
         """The augmentation, its draws per stack, and what to render for it."""
         component, pixels = method.augmentation, method.pixels or PixelSpec()
-
-        def rendered(size: int) -> PixelSpec:
-            larger = None if pixels.render_size is None else max(size, pixels.render_size)
-            return PixelSpec(size, pixels.stack, larger, pixels.offsamples)
-
         if component is None:
             if method.views > 1 or method.target_views > 1:
                 raise FetchbenchError(f"method {method.name!r}: views need an augmentation; without one they are all equal")
-            return None, 0, rendered(size)
+            return None, 0, pixels.sized(size)
         found, wanted = build_augmentation(registry, component, self.shape)
-        return found.augmentation, found.draws, rendered(wanted)
+        return found.augmentation, found.draws, pixels.sized(wanted)
 
     def _auxiliary(
         self, registry: Registry, method: Method, routing: GradientRoutingSpec, task: Task, seeds: InitialisationSeeds
     ) -> Auxiliary | None:
         component = method.auxiliary_loss
         if component is None:
-            if any(routing.values("auxiliary")) and not any(routing.values("critic") + routing.values("actor")):
+            if routing.needs_auxiliary_loss:
                 raise FetchbenchError(
                     f"method {method.name!r}: routing {routing.name!r} trains the encoder by an auxiliary loss alone, and "
                     "there is none; name one with `auxiliary_loss`, or take another routing"
@@ -283,13 +278,31 @@ class _Pixels:
         return Auxiliary(spec, module, method.auxiliary_weight, _horizon(spec, component), momentum)
 
 
-def _encoder(registry: Registry, component: Component, shape: FrameShape) -> nn.Module:
+def encoder_module(registry: Registry, component: Component, shape: FrameShape, *inner: nn.Module) -> nn.Module:
+    """What an encoder's ``build`` returns.
+
+    Args:
+        registry: Where it is found, and the encoder that it wraps.
+        component: Its name and options.
+        shape: Of the frames that one call of the module sees.
+        inner: What it wraps, where the component does not name that.
+
+    Raises:
+        PluginError: It does not build, or is no module.
+    """
     spec = spec_of(registry, "encoder", component, EncoderSpec)
-    each = FrameShape(1, shape.height, shape.width) if spec.input == "frame" else shape
-    inner = [_encoder(registry, component.wraps, each)] if component.wraps else []
-    encoder = called("encoder", component, lambda: spec.build(each, *inner, **component.options))
+    if component.wraps is not None:
+        inner = (_stacked(registry, component.wraps, shape),)
+    encoder = called("encoder", component, lambda: spec.build(shape, *inner, **component.options))
     _check_module("encoder", component, encoder)
-    return PerFrame(encoder) if spec.input == "frame" else encoder
+    return encoder
+
+
+def _stacked(registry: Registry, component: Component, shape: FrameShape) -> nn.Module:
+    """An encoder of whole stacks, also where its module sees single frames."""
+    if spec_of(registry, "encoder", component, EncoderSpec).input == "frame":
+        return PerFrame(encoder_module(registry, component, FrameShape(1, shape.height, shape.width)))
+    return encoder_module(registry, component, shape)
 
 
 def _check_module(kind: str, component: Component, built: object) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import hashlib
 from collections.abc import Iterator
 
 import torch
@@ -121,6 +122,16 @@ class Encoders(nn.Module):
         """Move the target copy towards the critic's encoder."""
         if self.target is not None:
             polyak(self.target, self.critic, rate)
+
+
+def bits(tensor: Tensor) -> Tensor:
+    """A tensor's bytes, ``uint8 (n,)``: what is compared where equal means equal, NaN included."""
+    return tensor.detach().contiguous().flatten().view(torch.uint8)
+
+
+def tensor_digests(module: nn.Module) -> dict[str, str]:
+    """Name -> digest of every tensor of a module's state."""
+    return {name: hashlib.sha256(bits(tensor).cpu().numpy().data).hexdigest() for name, tensor in module.state_dict().items()}
 
 
 @torch.no_grad()

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import copy
 import functools
-import hashlib
 import math
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -20,12 +19,12 @@ from torch import Tensor, nn
 
 from fetchbench.learner.batch import Batch, Sequences
 from fetchbench.learner.draws import Draws
-from fetchbench.learner.encoders import Encoders, polyak
+from fetchbench.learner.encoders import Encoders, polyak, tensor_digests
 from fetchbench.learner.encoding import Passes
 from fetchbench.learner.graph import Graphs
 from fetchbench.learner.networks import Actor, TwinCritic
 from fetchbench.protocol import LearnerSettings
-from fetchbench.records.schema import Execution
+from fetchbench.records.schema import Execution, sha256_of
 from fetchbench.specs import Augmentation, AuxiliaryInputs, AuxiliaryLossSpec, GradientRoutingSpec
 
 PLAIN = Execution()
@@ -153,13 +152,22 @@ class Learner:
         """
         z = None
         if self.encoders is not None and frames is not None:
-            if self.augmentation is not None:
-                frames = self.augmentation.evaluate(frames)
-            self.encoders.eval()
-            z = self.encoders.actor(frames)
-            self.encoders.train()
+            z = self.features(self.encoders.actor, frames)
         action: Tensor = self.actor(z, vectors, noise)[0]
         return action
+
+    def seen(self, frames: Tensor) -> Tensor:
+        """What acting sees of frames ``uint8 (N, F, 3, H_in, W_in)``: ``(N, F, 3, H, W)``, nothing random."""
+        return frames if self.augmentation is None else self.augmentation.evaluate(frames)
+
+    @torch.no_grad()
+    def features(self, encoder: nn.Module, frames: Tensor) -> Tensor:
+        """What one of the encoders says of frames when it acts: ``uint8 (N, F, 3, H, W)`` -> ``float32 (N, dim)``."""
+        assert self.encoders is not None
+        self.encoders.eval()
+        z: Tensor = encoder(self.seen(frames))
+        self.encoders.train()
+        return z
 
     # -- learning -----------------------------------------------------------------------------------------------------
 
@@ -295,7 +303,7 @@ class Learner:
         raw, augmentation = sequences.frames, self.augmentation
         inputs = AuxiliaryInputs(
             # Where crops are cut from larger frames, the unaugmented ones are those that acting sees.
-            frames=raw if augmentation is None else augmentation.evaluate(raw),
+            frames=self.seen(raw),
             views=tuple(raw if augmentation is None else augmentation(raw, view) for view in draws.auxiliary_views),
             actions=sequences.actions,
             mask=sequences.mask,
@@ -441,12 +449,8 @@ class Learner:
     @functools.cached_property
     def _frozen_digest(self) -> str:
         """Of the frozen encoders' weights; empty where all learn. Computed once: that they stay so is checked elsewhere."""
-        digest = hashlib.sha256()
-        for name, module in self.modules().items():
-            if name in self._frozen:
-                for tensor in module.state_dict().values():
-                    digest.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes())
-        return digest.hexdigest() if self._frozen else ""
+        found = {name: tensor_digests(module) for name, module in self.modules().items() if name in self._frozen}
+        return sha256_of(found) if found else ""
 
 
 def first(z: Tensor | None, size: int) -> Tensor | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 
 from fetchbench.errors import RoutingError
+from fetchbench.learner.encoders import bits, tensor_digests
 from fetchbench.learner.sac import Learner, gradient_norm
 from fetchbench.records.schema import AuditEntry
 
@@ -100,18 +101,15 @@ class FrozenCheck:
         """
         if self._start is None:
             return
-        changed = [k for k, v in self._state().items() if not _equal([v], [self._start[k]])]
+        changed = [name for name, digest in self._state().items() if digest != self._start[name]]
         if changed:
             raise RoutingError(f"the encoder is frozen, but {', '.join(changed[:3])} changed during the run")
 
-    def _state(self) -> dict[str, torch.Tensor]:
+    def _state(self) -> dict[str, str]:
         assert self._learner.encoders is not None
-        return {k: v.detach().clone() for k, v in self._learner.encoders.critic.state_dict().items()}
+        return tensor_digests(self._learner.encoders.critic)
 
 
 def _equal(a: list[torch.Tensor], b: list[torch.Tensor]) -> bool:
     """Bitwise equality, NaN included."""
-    return all(
-        torch.equal(x.contiguous().flatten().view(torch.uint8), y.contiguous().flatten().view(torch.uint8))
-        for x, y in zip(a, b, strict=True)
-    )
+    return all(torch.equal(bits(x), bits(y)) for x, y in zip(a, b, strict=True))

@@ -5,7 +5,6 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -50,9 +49,6 @@ class FilmedEnvironment(VectorEnvironment):
     """
 
     film: list[NDArray[np.uint8]]
-
-    def __enter__(self) -> Self:
-        return self
 
     def reset(self, seeds: Sequence[int]) -> Observations:
         self.film = []

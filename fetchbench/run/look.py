@@ -83,8 +83,7 @@ def look(built: Built, frames: NDArray[np.uint8], moments: Sequence[int]) -> Loo
 def shown(learner: Learner, frames: NDArray[np.uint8], moments: Sequence[int]) -> Tensor:
     """The stacks that the encoder is given when it acts: ``uint8 (T+1, 3, H, W)`` -> ``uint8 (K, F, 3, H', W')``."""
     states = (np.asarray(moments)[:, None] + np.arange(1 - learner.stack, 1)).clip(0)  # (K, F)
-    stacks = torch.from_numpy(frames[states]).to(learner.device)
-    return stacks if learner.augmentation is None else learner.augmentation.evaluate(stacks)
+    return learner.seen(torch.from_numpy(frames[states]).to(learner.device))
 
 
 @contextmanager

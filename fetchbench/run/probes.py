@@ -128,23 +128,17 @@ class _Plan:
         self.actions = rng.uniform(-1, 1, (SCENES_PER_RESET, task.action_dim)).astype(np.float32)
 
 
-@torch.no_grad()
 def embed(learner: Learner, encoder: nn.Module, frames: NDArray[np.uint8]) -> NDArray[np.float32]:
     """Features of stacks as they are when acting: ``uint8 (n, F, 3, H, W)`` -> ``float32 (n, dim)``.
 
     Raises:
         DivergedError: A feature is not finite.
     """
-    assert learner.encoders is not None
     size = max(1, min(BATCH, BATCH_PIXELS // (frames.shape[1] * frames.shape[3] * frames.shape[4])))
     parts = []
-    learner.encoders.eval()
     for start in range(0, len(frames), size):
-        batch: Tensor = torch.from_numpy(frames[start : start + size]).to(learner.device)
-        if learner.augmentation is not None:
-            batch = learner.augmentation.evaluate(batch)
-        parts.append(encoder(batch).float().cpu())
-    learner.encoders.train()
+        batch = torch.from_numpy(frames[start : start + size]).to(learner.device)
+        parts.append(learner.features(encoder, batch).float().cpu())
     z: NDArray[np.float32] = torch.cat(parts).numpy()
     if not np.isfinite(z).all():
         raise DivergedError(f"a feature of the encoder is not finite after {learner.updates} updates")

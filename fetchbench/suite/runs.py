@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import importlib.metadata
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 from fetchbench.errors import FetchbenchError
 from fetchbench.records.schema import COMPONENT_FIELDS, Component, Execution, Method, RunRequest, sha256_of
-from fetchbench.specs import PixelSpec
 from fetchbench.suite.model import Suite
 from fetchbench.suite.problems import Problems, join
 
@@ -51,13 +49,8 @@ def _resolved(problems: Problems, suite: Suite, method: Method, registry: Regist
             problems.add(join("template" if inherited else join("methods", method.name), field), str(error))
     if method.pixels is not None and "encoder" in found and (size := registry.frame_size(found["encoder"])):
         # What is recorded, and stands on the board, is what the encoder sees.
-        found["pixels"] = _sized(method.pixels, size)
+        found["pixels"] = method.pixels.sized(size)
     return method.model_copy(update=found)
-
-
-def _sized(pixels: PixelSpec, size: int) -> PixelSpec:
-    larger = None if pixels.render_size is None else max(size, pixels.render_size)
-    return replace(pixels, size=size, render_size=larger)
 
 
 def _requests(suite: Suite, methods: list[Method], execution: Execution) -> Iterator[RunRequest]:

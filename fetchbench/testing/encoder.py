@@ -7,15 +7,13 @@ import copy
 import functools
 import inspect
 from dataclasses import replace
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from fetchbench.errors import PluginError, WeightsError
-from fetchbench.learner.build import initialised
-from fetchbench.learner.components import called, spec_of
-from fetchbench.learner.encoders import PerFrame
+from fetchbench.errors import WeightsError
+from fetchbench.learner.build import encoder_module, initialised
+from fetchbench.learner.components import spec_of
 from fetchbench.records.schema import Component
 from fetchbench.registry import Registry
 from fetchbench.specs import EncoderSpec, FrameShape, GradientRoutingSpec
@@ -82,15 +80,20 @@ class EncoderUnderTest:
         """
         with initialised(seed):
             try:
-                module = _built(self.registry, self.component, shape)
+                module = self._module(shape)
             except WeightsError as error:
                 self.missing_weights = str(error)
                 self.component = self._unweighted(self.component)
-                module = _built(self.registry, self.component, shape)
+                module = self._module(shape)
             # Layers that find their sizes when they first run draw their weights here. Failing is the checks' business.
             with contextlib.suppress(Exception), torch.no_grad():
                 module.eval()(noise(shape, 1))
         return module.train()
+
+    def _module(self, shape: FrameShape) -> nn.Module:
+        """What ``build`` returns; a wrapping encoder that names no other gets the stand-in."""
+        alone = self.spec.wraps and self.component.wraps is None
+        return encoder_module(self.registry, self.component, shape, *([StandInEncoder(shape)] if alone else []))
 
     def _unweighted(self, component: Component) -> Component:
         """The same with random weights, and so with what it wraps."""
@@ -132,27 +135,6 @@ class EncoderUnderTest:
         return Trial(
             ("encoder", spec), ("gradient-routing", routing), *auxiliary, size=self.size, stack=stack, batch=self.batch
         )
-
-
-def _built(registry: Registry, component: Component, shape: FrameShape) -> nn.Module:
-    """What ``build`` returns; a wrapping encoder that names no other gets the stand-in.
-
-    Raises:
-        PluginError: It does not build, or is no module.
-    """
-    spec = spec_of(registry, "encoder", component, EncoderSpec)
-    inner: list[nn.Module] = []
-    if component.wraps is not None:
-        single = spec_of(registry, "encoder", component.wraps, EncoderSpec).input == "frame"
-        each = FrameShape(1, shape.height, shape.width) if single else shape
-        wrapped = _built(registry, component.wraps, each)
-        inner = [PerFrame(wrapped) if single else wrapped]
-    elif spec.wraps:
-        inner = [StandInEncoder(shape)]
-    found: Any = called("encoder", component, lambda: spec.build(shape, *inner, **component.options))
-    if not isinstance(found, nn.Module):
-        raise PluginError(f"encoder {component.name!r}: build returns {type(found).__name__}; it must return an nn.Module")
-    return found
 
 
 def run(module: nn.Module, frames: Tensor, *, training: bool = False) -> Tensor:

@@ -9,9 +9,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from fetchbench.errors import PluginError, RoutingError
+from fetchbench.errors import PluginError, RoutingError, one_line
 from fetchbench.learner.encoders import Encoders
+from fetchbench.learner.encoding import Passes
 from fetchbench.learner.graph import cuda_capture, cuda_warm_up
+from fetchbench.records.schema import Execution
 from fetchbench.specs import GradientRoutingSpec
 from fetchbench.testing.encoder import EncoderUnderTest, run
 from fetchbench.testing.frames import noise
@@ -29,7 +31,7 @@ from fetchbench.testing.measures import (
 )
 from fetchbench.testing.report import Outcome, failed, ok, skipped
 from fetchbench.testing.stand_ins import NOTHING
-from fetchbench.testing.trial import LOSSES, Trial, audited, needs_loss, pattern
+from fetchbench.testing.trial import LOSSES, Trial, audited, pattern
 
 
 def copies(e: EncoderUnderTest) -> Iterator[Outcome]:
@@ -92,7 +94,8 @@ def routings(e: EncoderUnderTest) -> Iterator[Outcome]:
             continue  # nothing in its updates is new
         seen |= pattern(routing)
         for loss in (False, True):
-            if (needs_loss(routing) and not loss) or (e.heavy and loss and not needs_loss(routing)):
+            needed = routing.needs_auxiliary_loss
+            if (needed and not loss) or (e.heavy and loss and not needed):
                 continue
             trial = e.trial(routing, loss=loss)
             try:
@@ -153,7 +156,7 @@ def state(e: EncoderUnderTest) -> Iterator[Outcome]:
     try:
         other.load_state_dict(torch.load(file, weights_only=True))
     except RuntimeError as error:
-        yield failed(f"its state dict does not load into another build: {' '.join(str(error).split())}", _STATE)
+        yield failed(f"its state dict does not load into another build: {one_line(error)}", _STATE)
         return
     apart = difference(run(one, frames), run(other, frames))
     if apart > TOLERANCE:
@@ -168,17 +171,15 @@ _STATE = (
 def lowered(e: EncoderUnderTest) -> Iterator[Outcome]:
     """The fast path: bfloat16 autocast, weights in channels-last order."""
     module, frames = e.copy().train(), noise(e.shape, 2)
-    for tensor in (*module.parameters(), *module.buffers()):
-        if tensor.dim() == 4:
-            tensor.data = tensor.data.to(memory_format=torch.channels_last)
+    encode = Passes(Execution(precision="bfloat16"))
+    encode.place(module)
     try:
-        with torch.autocast("cpu", torch.bfloat16):
-            z: Tensor = module(frames).float()
+        z = encode(module, frames)
         if z.requires_grad:
             torch.autograd.backward(projection([z]))
     except Exception as error:
         yield failed(
-            f"fails under autocast to bfloat16: {type(error).__name__}: {' '.join(str(error).split())}",
+            f"fails under autocast to bfloat16: {type(error).__name__}: {one_line(error)}",
             "convert tensors that you make yourself (`.to(x.dtype)`), and `reshape` or `flatten` where you `view`",
         )
         return

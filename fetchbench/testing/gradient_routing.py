@@ -11,7 +11,7 @@ from fetchbench.specs import GradientRoutingSpec, Schedule
 from fetchbench.testing.checks import Check
 from fetchbench.testing.report import Outcome, failed, ok, skipped
 from fetchbench.testing.stand_ins import STAND_IN_LOSS, stand_in_encoder
-from fetchbench.testing.trial import LOSSES, Trial, audited, needs_loss, stages
+from fetchbench.testing.trial import LOSSES, Trial, audited, stages
 
 
 class RoutingUnderTest:
@@ -54,7 +54,7 @@ def _copies(spec: GradientRoutingSpec) -> list[tuple[str, tuple[str, ...]]]:
 
 def without_loss(r: RoutingUnderTest) -> Iterator[Outcome]:
     """Audited updates of a small convolutional encoder, without an auxiliary loss, at each of its stages."""
-    if needs_loss(r.spec):
+    if r.spec.needs_auxiliary_loss:
         yield skipped("it trains the encoder by an auxiliary loss alone: without one a method is refused")
         return
     yield from _audited(r, loss=False)

@@ -13,6 +13,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from fetchbench.learner.encoders import bits
+
 T = TypeVar("T")
 TOLERANCE = 1e-4
 """Largest difference, relative to the largest value, that counts as rounding."""
@@ -80,11 +82,7 @@ def state_of(module: nn.Module) -> dict[str, Tensor]:
 
 def changed(before: dict[str, Tensor], after: dict[str, Tensor]) -> list[str]:
     """Names whose tensors differ in any bit."""
-
-    def raw(tensor: Tensor) -> Tensor:
-        return tensor.contiguous().flatten().view(torch.uint8)
-
-    return [name for name in after if name not in before or not torch.equal(raw(before[name]), raw(after[name]))]
+    return [name for name in after if name not in before or not torch.equal(bits(before[name]), bits(after[name]))]
 
 
 @torch.no_grad()

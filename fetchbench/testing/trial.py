@@ -173,8 +173,3 @@ def stages(routing: GradientRoutingSpec) -> list[int]:
 def pattern(routing: GradientRoutingSpec) -> set[tuple[bool | int, ...]]:
     """How many encoders there are, and which losses reach them, at each stage: what an update depends on."""
     return {(routing.encoders, *(routing.at(loss, start) > 0 for loss in LOSSES)) for start in stages(routing)}
-
-
-def needs_loss(routing: GradientRoutingSpec) -> bool:
-    """Whether a routing trains the encoder by an auxiliary loss alone."""
-    return any(routing.values("auxiliary")) and not any(routing.values("critic") + routing.values("actor"))

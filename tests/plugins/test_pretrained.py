@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import ast
 import importlib.util
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
-import timm
 import torch
 from authors import (
     State,
@@ -30,6 +28,8 @@ from fetchbench.errors import PluginError, WeightsError
 from fetchbench.registry import load_registry
 from fetchbench.specs import EncoderSpec, FrameShape
 
+pytestmark = pytest.mark.usefixtures("folder")  # no test reads this machine's weights
+
 REGISTRY = load_registry()
 SHAPE = FrameShape(1, 256, 256)
 
@@ -43,28 +43,6 @@ def spec(name: str) -> EncoderSpec:
 def build(name: str, weights: str | Path = "random", seed: int = 0, **options: Any) -> Any:
     torch.manual_seed(seed)
     return spec(name).build(SHAPE, weights=str(weights), **options)
-
-
-@pytest.fixture(autouse=True)
-def folder(tmp_path, monkeypatch):
-    """An empty folder of weights and an empty cache of the hub; no network."""
-    weights = tmp_path / "weights"
-    weights.mkdir()
-    monkeypatch.setenv("FETCHBENCH_WEIGHTS", str(weights))
-    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "hub"))
-    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
-    return weights
-
-
-@pytest.fixture
-def shallow(monkeypatch):
-    """``shallow(depth)``: transformers of fewer blocks; everything else is full-sized."""
-    create = timm.create_model
-
-    def cut(depth: int) -> None:
-        monkeypatch.setattr(timm, "create_model", partial(create, depth=depth))
-
-    return cut
 
 
 # -- what they all promise --------------------------------------------------------------------------------------------
