@@ -31,6 +31,22 @@ class Camera:
     azimuth: float
     elevation: float
 
+    @property
+    def eye(self) -> Point:
+        """Where the camera stands, metres."""
+        x, y, z = (p - self.distance * q for p, q in zip(self.lookat, self._forward, strict=True))
+        return x, y, z
+
+    @property
+    def _forward(self) -> Point:
+        """The direction in which it looks, of length 1."""
+        azimuth, elevation = math.radians(self.azimuth), math.radians(self.elevation)
+        return (
+            math.cos(elevation) * math.cos(azimuth),
+            math.cos(elevation) * math.sin(azimuth),
+            math.sin(elevation),
+        )
+
     def project(self, point: Point) -> tuple[float, float, float]:
         """Where a point in the world appears.
 
@@ -42,11 +58,7 @@ class Camera:
             from the camera along its axis, metres.
         """
         azimuth, elevation = math.radians(self.azimuth), math.radians(self.elevation)
-        forward = (
-            math.cos(elevation) * math.cos(azimuth),
-            math.cos(elevation) * math.sin(azimuth),
-            math.sin(elevation),
-        )
+        forward = self._forward
         right = (math.sin(azimuth), -math.cos(azimuth), 0.0)
         up = (
             -math.sin(elevation) * math.cos(azimuth),

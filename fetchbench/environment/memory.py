@@ -27,12 +27,14 @@ class SharedArrays:
         achieved: ``float64 (N, 3)``.
         desired: ``float64 (N, 3)``.
         frames: ``uint8 (N, 3, H, W)``; ``None`` without pixels.
+        goal_frames: ``uint8 (N, 3, H, W)``; ``None`` without pixels, and without goal images.
 
     Args:
         descriptor: Of a file that is large enough (:meth:`create` makes one).
         task: Its dimensions.
         count: N.
         frame_size: H and W; ``None`` without pixels.
+        goal_images: Whether there are goal images.
     """
 
     seed: NDArray[np.uint64]
@@ -41,9 +43,10 @@ class SharedArrays:
     achieved: NDArray[np.float64]
     desired: NDArray[np.float64]
     frames: NDArray[np.uint8] | None = None
+    goal_frames: NDArray[np.uint8] | None = None
 
-    def __init__(self, descriptor: int, task: Task, count: int, frame_size: int | None) -> None:
-        fields = _fields(task, count, frame_size)
+    def __init__(self, descriptor: int, task: Task, count: int, frame_size: int | None, goal_images: bool = False) -> None:
+        fields = _fields(task, count, frame_size, goal_images)
         memory = mmap.mmap(descriptor, _bytes(fields))
         offset = 0
         for name, (shape, dtype) in fields.items():
@@ -52,17 +55,17 @@ class SharedArrays:
             offset += _aligned(array.nbytes)
 
     @staticmethod
-    def create(task: Task, count: int, frame_size: int | None) -> int:
+    def create(task: Task, count: int, frame_size: int | None, goal_images: bool = False) -> int:
         """Make a file for such arrays; returns its descriptor, which the caller closes."""
         descriptor = os.memfd_create("fetchbench")
-        os.ftruncate(descriptor, _bytes(_fields(task, count, frame_size)))
+        os.ftruncate(descriptor, _bytes(_fields(task, count, frame_size, goal_images)))
         return descriptor
 
 
 _Fields = dict[str, tuple[tuple[int, ...], np.dtype[Any]]]
 
 
-def _fields(task: Task, count: int, frame_size: int | None) -> _Fields:
+def _fields(task: Task, count: int, frame_size: int | None, goal_images: bool) -> _Fields:
     fields: _Fields = {
         "seed": ((count,), np.dtype(np.uint64)),
         "action": ((count, task.action_dim), np.dtype(np.float32)),
@@ -71,7 +74,8 @@ def _fields(task: Task, count: int, frame_size: int | None) -> _Fields:
         "desired": ((count, task.goal_dim), np.dtype(np.float64)),
     }
     if frame_size is not None:
-        fields["frames"] = ((count, 3, frame_size, frame_size), np.dtype(np.uint8))
+        for name in ("frames", "goal_frames") if goal_images else ("frames",):
+            fields[name] = ((count, 3, frame_size, frame_size), np.dtype(np.uint8))
     return fields
 
 

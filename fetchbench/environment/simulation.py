@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import itertools
 from typing import Any
 
 import gymnasium
@@ -58,6 +59,12 @@ class Simulation:
         goal: NDArray[np.float64] = self._environment.goal
         return goal
 
+    @property
+    def gripper(self) -> NDArray[np.float64]:
+        """Where the gripper is, metres: ``float64 (3,)``."""
+        place: NDArray[np.float64] = self._environment._utils.get_site_xpos(self.model, self.data, "robot0:grip").copy()
+        return place
+
     def reset(self, seed: int) -> dict[str, NDArray[np.float64]]:
         """Begin an episode; returns ``observation``, ``achieved_goal``, ``desired_goal``."""
         observation: dict[str, NDArray[np.float64]] = self._environment.reset(seed=seed)[0]
@@ -81,36 +88,78 @@ class Simulation:
         low = np.array([*(home[:2] - SCATTER_RANGE), SCATTER_HEIGHTS[0]])
         high = np.array([*(home[:2] + SCATTER_RANGE), SCATTER_HEIGHTS[1]])
         place, opening = rng.uniform(low, high), rng.uniform(-1, 1)
-        self._drag(place, opening)
-        self._drag(place, opening)
+        self.drag(place, opening)
+        self.drag(place, opening)
         if self._environment.has_object:
-            self._put_object(rng)
-        self._drag(place, opening)
+            self._scatter_object(rng)
+        self.drag(place, opening)
+        return self.observe()
+
+    def observe(self) -> dict[str, NDArray[np.float64]]:
+        """What :meth:`reset` returns, of the state as it is."""
         observation: dict[str, NDArray[np.float64]] = self._environment._get_obs()
         return observation
 
-    def _drag(self, place: NDArray[np.float64], opening: float) -> None:
-        """One step of the gripper towards a place, further than an action may go."""
+    def drag(self, place: NDArray[np.float64], opening: float) -> None:
+        """One step of the gripper towards a place, further than an action may go.
+
+        Args:
+            place: ``(3,)``, metres.
+            opening: Of the fingers, as an action has it.
+        """
         environment = self._environment
-        way = place - environment._utils.get_site_xpos(self.model, self.data, "robot0:grip")
-        environment._set_action(np.array([*way / METRES_PER_ACTION, opening]))
+        environment._set_action(np.array([*(place - self.gripper) / METRES_PER_ACTION, opening]))
         environment._mujoco_step(None)
         environment._step_callback()
 
-    def _put_object(self, rng: np.random.Generator) -> None:
-        """Put the object on the table, at rest, where it touches nothing but the table."""
-        environment, model, data = self._environment, self.model, self.data
-        joint = model.joint("object0:joint")
+    def put_object(self, place: NDArray[np.float64], angle: float = 0.0) -> None:
+        """Put the object somewhere, at rest and upright.
+
+        Args:
+            place: Of its middle, ``(3,)``, metres.
+            angle: By which it is turned about the vertical, radians.
+        """
+        joint = self.model.joint("object0:joint")
         position, velocity = int(joint.qposadr[0]), int(joint.dofadr[0])
-        data.qvel[velocity : velocity + 6] = 0
+        self.data.qpos[position : position + 7] = [*place, np.cos(angle / 2), 0, 0, np.sin(angle / 2)]
+        self.data.qvel[velocity : velocity + 6] = 0
+        self._environment._mujoco.mj_forward(self.model, self.data)
+
+    def put_fingers(self, right: float, left: float) -> None:
+        """Open each finger by so much, metres."""
+        for side, opening in (("r", right), ("l", left)):
+            joint = self.model.joint(f"robot0:{side}_gripper_finger_joint")
+            self.data.qpos[joint.qposadr[0]], self.data.qvel[joint.dofadr[0]] = opening, 0
+        self._environment._mujoco.mj_forward(self.model, self.data)
+
+    def object_depth(self) -> float:
+        """How far the object and what it touches, the table apart, reach into each other, metres; -inf if it touches nothing.
+
+        A negative depth is a gap, small enough for MuJoCo to count it as contact.
+        """
+        bodies = self.model.geom_bodyid[self.data.contact.geom]  # (contacts, 2)
+        thing, table = self.model.body("object0").id, self.model.body("table0").id
+        touching = (bodies == thing).any(axis=1) & (bodies != table).all(axis=1)
+        return float(-self.data.contact.dist[touching].min(initial=np.inf))
+
+    def seen_share(self, eye: NDArray[np.float64]) -> float:
+        """The share of an upright object's top that is seen from a point ``(3,)``, metres, past the robot."""
+        ray, thing = self._environment._mujoco.mj_ray, self.model.body("object0").id
+        middle, half = self.data.geom("object0").xpos, self.model.geom("object0").size
+        free = 0
+        for x, y in itertools.product((-0.8, 0.0, 0.8), repeat=2):
+            point = middle + half * np.array([x, y, 1.0])
+            # How far it gets, in its own lengths, and -1 if it meets nothing. What is fixed is left out: table, cross-hair.
+            met = ray(self.model, self.data, point, eye - point, None, False, thing, None)
+            free += not 0 <= met < 1
+        return free / 9
+
+    def _scatter_object(self, rng: np.random.Generator) -> None:
+        """Put the object on the table, at any angle, where it touches nothing but the table."""
         while True:
-            place, angle = _on_the_table(environment, rng), rng.uniform(-np.pi, np.pi)
-            pose = [*place, environment.height_offset, np.cos(angle / 2), 0, 0, np.sin(angle / 2)]
-            data.qpos[position : position + 7] = pose
-            environment._mujoco.mj_forward(model, data)
-            touching = model.geom_bodyid[data.contact.geom]  # (contacts, 2)
-            touching = touching[(touching == model.body("object0").id).any(axis=1)]
-            if np.isin(touching, [model.body("object0").id, model.body("table0").id]).all():
+            place, angle = _on_the_table(self._environment, rng), rng.uniform(-np.pi, np.pi)
+            self.put_object(np.array([*place, self._environment.height_offset]), angle)
+            if self.object_depth() == -np.inf:
                 return
 
 

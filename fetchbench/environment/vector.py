@@ -57,12 +57,15 @@ class Observations:
         achieved: ``float64 (N, 3)``, the achieved goal, metres.
         desired: ``float64 (N, 3)``, the goal, metres.
         frames: ``uint8 (N, 3, H, W)``; ``None`` without pixels.
+        goal_frames: ``uint8 (N, 3, H, W)``, for each environment a scene in which its goal is met, as ``frames`` would show
+            it. Of a reset that has image goals and pixels; else ``None``.
     """
 
     observation: NDArray[np.float64]
     achieved: NDArray[np.float64]
     desired: NDArray[np.float64]
     frames: NDArray[np.uint8] | None
+    goal_frames: NDArray[np.uint8] | None = None
 
 
 class VectorEnvironment:
@@ -77,6 +80,9 @@ class VectorEnvironment:
         count: N.
         workers: Processes.
         timeout_s: A worker that takes longer over one step has hung.
+        image_goals: Whether every goal must be one that an image can show; with pixels, resets return the images. An episode
+            whose goal no scene meets (on FetchReach 8 % lie lower than the gripper can go) is drawn again, with and without
+            pixels: it is the one of its seed + 2**32, and so on. All others are as without image goals, to the last bit.
 
     Attributes:
         count: N.
@@ -95,6 +101,7 @@ class VectorEnvironment:
         count: int,
         workers: int = 1,
         timeout_s: float = 120.0,
+        image_goals: bool = False,
     ) -> None:
         self.count = count
         self._timeout_s = timeout_s
@@ -106,12 +113,13 @@ class VectorEnvironment:
             "count": count,
             "scene": scene.model_dump(mode="json"),
             "pixels": dataclasses.asdict(pixels) if pixels else None,
+            "image_goals": image_goals,
         }
         bounds = np.linspace(0, count, min(workers, count) + 1).astype(int).tolist()
         shares = [assignment | {"start": a, "stop": b} for a, b in itertools.pairwise(bounds)]
-        memory = SharedArrays.create(task, count, size)
+        memory = SharedArrays.create(task, count, size, image_goals)
         try:
-            self._arrays = SharedArrays(memory, task, count, size)
+            self._arrays = SharedArrays(memory, task, count, size, image_goals)
             self.report = self._start(shares, memory, pixels is not None)
         except BaseException:
             self.close()
@@ -160,7 +168,8 @@ class VectorEnvironment:
         """
         self._arrays.seed[:] = seeds
         self._tell("reset")
-        return self.step_wait()
+        state, images = self.step_wait(), self._arrays.goal_frames
+        return state if images is None else dataclasses.replace(state, goal_frames=images.copy())
 
     def scatter(self, seeds: Sequence[int]) -> Observations:
         """Bring the gripper and the object of every environment to random places, within an episode.

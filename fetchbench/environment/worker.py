@@ -11,6 +11,7 @@ from typing import IO, Any
 
 import numpy as np
 
+from fetchbench.environment.cameras import get_camera
 from fetchbench.environment.memory import SharedArrays
 from fetchbench.environment.tasks import get_task
 from fetchbench.errors import RenderingError, one_line
@@ -72,6 +73,7 @@ class Worker:
         stop: One past its last.
         scene: Fields of the :class:`~fetchbench.protocol.Scene`.
         pixels: Fields of the :class:`~fetchbench.specs.PixelSpec`; ``None`` draws nothing and needs no OpenGL.
+        image_goals: Whether every episode has a goal that can be shown, and, with pixels, a goal image.
 
     Raises:
         RenderingError: Frames are wanted and there is no usable OpenGL.
@@ -87,15 +89,18 @@ class Worker:
         stop: int,
         scene: dict[str, Any],
         pixels: dict[str, Any] | None,
+        image_goals: bool,
     ) -> None:
         spec = None if pixels is None else PixelSpec(**pixels)
         if spec is not None:
             _load_opengl()
+        from fetchbench.environment.goal_scenes import GoalStage
         from fetchbench.environment.simulation import Simulation
 
-        self._arrays = SharedArrays(memory, get_task(task), count, spec.size if spec else None)
+        self._arrays = SharedArrays(memory, get_task(task), count, spec.size if spec else None, image_goals)
         os.close(memory)
         self._simulations = {i: Simulation(get_task(task)) for i in range(start, stop)}
+        self._stage = GoalStage(get_task(task), get_camera(scene["camera"], task)) if image_goals else None
         self._renderer = None
         self.report: dict[str, str] = {}
         if spec is not None:
@@ -109,7 +114,7 @@ class Worker:
         a = self._arrays
         for i, simulation in self._simulations.items():
             if what == "reset":
-                observation = simulation.reset(int(a.seed[i]))
+                observation = simulation.reset(self._stage_goal(i))
             elif what == "step":
                 observation = simulation.step(np.array(a.action[i]))
             elif what == "scatter":
@@ -121,3 +126,12 @@ class Worker:
             a.desired[i] = observation["desired_goal"]
             if self._renderer is not None and a.frames is not None:
                 a.frames[i] = self._renderer.draw(simulation)
+
+    def _stage_goal(self, i: int) -> int:
+        """The seed to reset an environment with; with image goals, of an episode whose goal image has been drawn."""
+        a, seed = self._arrays, int(self._arrays.seed[i])
+        if self._stage is not None:
+            seed = self._stage.stage(seed)
+            if self._renderer is not None and a.goal_frames is not None:
+                a.goal_frames[i] = self._renderer.draw(self._stage.simulation)
+        return seed
