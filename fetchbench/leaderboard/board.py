@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable, Mapping, Sequence
 
-from fetchbench.leaderboard import cells
+from fetchbench.leaderboard import cells, goal_columns
 from fetchbench.leaderboard.markdown import escape, table
 from fetchbench.leaderboard.rows import Row, rows
 from fetchbench.records.schema import Component, Record, RunRequest
@@ -84,6 +84,8 @@ def _section(suite: str, records: Sequence[Record], title: str) -> str:
     lines += [*_protocol(records[0].request, found), *_origin(records), _reproduction(suite), ""]
     for task, of_task in itertools.groupby(found, key=lambda row: row.task):
         lines += [f"### {task}", "", *_results(list(of_task)), ""]
+    if explanation := goal_columns.explanation(found):
+        lines += [*explanation, ""]
     lines += ["**What each row is**", "", *_methods(found)]
     return "\n".join(lines)
 
@@ -167,31 +169,54 @@ def _reproduction(suite: str) -> str:
     return f"- **Reproduce**: `fetchbench run {suite} && fetchbench publish {suite}`"
 
 
+_COLUMNS = {
+    "Rank": "c",
+    "Method": "l",
+    "Track": "l",
+    "Reward": "l",
+    "Success [95 %]": "c",
+    "Every seed": "l",
+    "Solved": "c",
+    "Any step": "c",
+    "Take-off": "r",
+    "Rank corr.": "r",
+    "Encoder parameters": "r",
+    "Core-min": "r",
+    "Memory": "r",
+    "Status": "l",
+}
+"""Column of a results table -> how it is aligned."""
+
+
 def _results(of_task: Sequence[Row]) -> list[str]:
-    header = ["Rank", "Method", "Success [95 %]", "Every seed", "Solved", "Any step", "Take-off"]
-    header += ["Encoder parameters", "Core-min", "Memory", "Status"]
-    return table(header, "clclccrrrrl", [_result(row) for row in of_task])
+    left_out = goal_columns.left_out(of_task)
+    header = [name for name in _COLUMNS if name.lower() not in left_out]
+    lines = [_result(row) for row in of_task]
+    return table(header, "".join(_COLUMNS[name] for name in header), [[line[name] for name in header] for line in lines])
 
 
-def _result(row: Row) -> list[str]:
+def _result(row: Row) -> dict[str, str]:
     name = f"*{row.method.name}* (anchor)" if row.anchor else f"**{row.method.name}**"
     mean = cells.rate(row.success.mean if row.success else None)
     memory = cells.memory(row.peak_memory_mb)
     if row.peak_gpu_memory_mb is not None:
         memory += f"<br>GPU {cells.memory(row.peak_gpu_memory_mb)}"
-    return [
-        cells.MISSING if row.rank is None else str(row.rank),
-        f"{name}<br><sub>{escape(cells.varies(row.method))}</sub>",
-        f"**{mean}** {cells.interval(row)}".rstrip() if row.success else mean,
-        cells.seed_scores(row),
-        cells.solved(row),
-        cells.rate(row.any_step),
-        cells.takeoff(row),
-        cells.count(row.encoder_parameters),
-        cells.minutes(row.core_minutes),
-        memory,
-        row.evidence,
-    ]
+    return {
+        "Rank": cells.MISSING if row.rank is None else str(row.rank),
+        "Method": f"{name}<br><sub>{escape(cells.varies(row.method))}</sub>",
+        "Track": row.method.track,
+        "Reward": row.reward,
+        "Success [95 %]": f"**{mean}** {cells.interval(row)}".rstrip() if row.success else mean,
+        "Every seed": cells.seed_scores(row),
+        "Solved": cells.solved(row),
+        "Any step": cells.rate(row.any_step),
+        "Take-off": cells.takeoff(row),
+        "Rank corr.": cells.correlation(row.rank_correlation),
+        "Encoder parameters": cells.count(row.encoder_parameters),
+        "Core-min": cells.minutes(row.core_minutes),
+        "Memory": memory,
+        "Status": row.evidence,
+    }
 
 
 def _methods(found: Sequence[Row]) -> list[str]:

@@ -45,6 +45,14 @@ def takeoff(row: Row) -> str:
     return f"{when} ({row.took_off}/{row.scored})"
 
 
+def correlation(value: float | None) -> str:
+    """A rank correlation: ``0.31``, ``-0.04``."""
+    if value is None:
+        return MISSING
+    text = f"{shown(value, DECIMALS):.{DECIMALS}f}"
+    return text.removeprefix("-") if float(text) == 0 else text
+
+
 def count(value: int | None) -> str:
     """A whole number: ``31,232``."""
     return MISSING if value is None else f"{value:,}"

@@ -68,7 +68,7 @@ def by_suite(published: Mapping[Path, Record]) -> dict[str, list[Record]]:
     Raises:
         RecordError: A record that does not match its path or its own evaluations, or two records of one suite
             that differ in protocol, in its or the learner's version, in MuJoCo's minor version or in what a method
-            is, or that are the same run.
+            is or is rewarded by, or that are the same run.
     """
     suites: dict[str, dict[Path, Record]] = {}
     for path, record in sorted(published.items(), key=lambda item: _order(item[1])):
@@ -114,6 +114,7 @@ def _check_together(records: Mapping[Path, Record]) -> None:
             ("protocol", "", request.protocol()),
             ("MuJoCo minor version", "", ".".join(request.mujoco.split(".")[:2])),
             ("method", request.method.name, _identity(request.method.model_dump(mode="json"))),
+            ("reward", request.method.name, request.reward),
         ):
             other, expected = first_of.setdefault((kind, group), (path, value))
             if canonical_json(value) != canonical_json(expected):

@@ -6,19 +6,24 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from fetchbench.leaderboard import cells
+from fetchbench.leaderboard import cells, goal_columns
 from fetchbench.leaderboard.rows import Row
 
 if TYPE_CHECKING:
     from rich.console import Console, ConsoleOptions
     from rich.table import Table
 
-_SPARED = ("core-min", "any step", "take-off", "rank", "solved")
+_SPARED = ("core-min", "any step", "take-off", "rank corr.", "rank", "solved")
 """Columns that a narrow terminal does without, the first to go first."""
+
+_SPARED_LAST = ("status", "every seed")
+"""Columns that go only where the seeds' scores, wrapped, still leave no room: cut text would tell another number."""
 
 _SEEDS = "every seed"
 _SEEDS_WIDTH = 20
 """Columns beyond which the seeds' scores wrap rather than push another column out."""
+_SEEDS_NARROWEST = 10
+"""Columns below which they are no longer read."""
 
 _GAP = 3
 
@@ -31,8 +36,15 @@ class _Column:
 
     @property
     def width(self) -> int:
-        longest = max(map(len, (self.name, *self.texts)))
-        return min(longest, _SEEDS_WIDTH) if self.name == _SEEDS else longest
+        return min(self._longest, _SEEDS_WIDTH) if self.name == _SEEDS else self._longest
+
+    @property
+    def narrowest(self) -> int:
+        return min(self._longest, _SEEDS_NARROWEST) if self.name == _SEEDS else self._longest
+
+    @property
+    def _longest(self) -> int:
+        return max(map(len, (self.name, *self.texts)))
 
 
 @dataclass(frozen=True)
@@ -66,23 +78,32 @@ def _columns(rows: Sequence[Row]) -> list[_Column]:
     tasks = [row.task for row in rows]
     several = [_Column("task", tasks)] if len(set(tasks)) > 1 else []
     means = [cells.rate(row.success.mean if row.success else None) for row in rows]
-    return [
+    columns = [
         *several,
         _Column("rank", [cells.MISSING if row.rank is None else str(row.rank) for row in rows], "right"),
         _Column("method", [f"{row.method.name} (anchor)" if row.anchor else row.method.name for row in rows]),
+        _Column("track", [row.method.track for row in rows]),
+        _Column("reward", [row.reward for row in rows]),
         _Column("success", [f"{mean} {cells.interval(row)}".rstrip() for mean, row in zip(means, rows, strict=True)]),
         _Column(_SEEDS, [cells.seed_scores(row) for row in rows]),
         _Column("solved", [cells.solved(row) for row in rows], "right"),
         _Column("any step", [cells.rate(row.any_step) for row in rows], "right"),
         _Column("take-off", [cells.takeoff(row) for row in rows], "right"),
+        _Column("rank corr.", [cells.correlation(row.rank_correlation) for row in rows], "right"),
         _Column("core-min", [cells.minutes(row.core_minutes) for row in rows], "right"),
         _Column("status", [row.evidence for row in rows]),
     ]
+    left_out = goal_columns.left_out(rows)
+    return [column for column in columns if column.name not in left_out]
 
 
 def _fitting(columns: list[_Column], width: int) -> list[_Column]:
     for spared in _SPARED:
         if sum(column.width + _GAP for column in columns) <= width:
+            break
+        columns = [column for column in columns if column.name != spared]
+    for spared in _SPARED_LAST:
+        if sum(column.narrowest + _GAP for column in columns) <= width:
             break
         columns = [column for column in columns if column.name != spared]
     return columns

@@ -6,8 +6,9 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
+from fetchbench.protocol import Track
 from fetchbench.records.diagnosis import solved, takeoff
-from fetchbench.records.schema import EvaluationPoint, Method, Record, Status
+from fetchbench.records.schema import EvaluationPoint, Method, Record, Reward, Status
 from fetchbench.statistics import Evidence, Interval, binomial_variance, evidence, mean_interval, ranks, shown
 
 DECIMALS = 2
@@ -31,7 +32,9 @@ class Row:
 
     Attributes:
         task: The task.
+        pixel_track: The suite's own track.
         method: The method, as its first record has it.
+        reward: What rewards it in training.
         rank: Place by mean success; ``None`` for anchors, drafts and rows without a score.
         evidence: What the number of scored seeds is worth.
         success: Mean score over the scored seeds, with its 95 % interval; ``None`` without a score.
@@ -41,6 +44,7 @@ class Row:
         took_off: Scored seeds that took off.
         takeoff: Take-off of the median scored seed, where one that never took off is later than all others;
             ``None`` where it did not.
+        rank_correlation: Mean of what the records say of the goal space's own distance; ``None`` where none does.
         encoder_parameters: Parameters of one copy of the encoder, trainable or not; ``None`` without one.
         feature_dim: Width of ``z``.
         core_minutes: Mean processor time of a run, minutes of one core.
@@ -51,7 +55,9 @@ class Row:
     """
 
     task: str
+    pixel_track: Track
     method: Method
+    reward: Reward
     rank: int | None
     evidence: Evidence
     success: Interval | None
@@ -60,6 +66,7 @@ class Row:
     any_step: float | None
     took_off: int
     takeoff: EvaluationPoint | None
+    rank_correlation: float | None
     encoder_parameters: int | None
     feature_dim: int | None
     core_minutes: float
@@ -109,11 +116,14 @@ def _row(records: Sequence[Record]) -> Row:
     scored = [record for record in records if record.result.score is not None]
     takeoffs = [takeoff(record.result.evaluations) for record in scored]
     costs = [record.cost for record in records]
+    correlations = [r.result.goal_distance.rank_correlation for r in records if r.result.goal_distance is not None]
     gpu_mb = [cost.peak_gpu_memory_mb for cost in costs if cost.peak_gpu_memory_mb is not None]
     first = records[0]
     return Row(
         task=first.request.task,
+        pixel_track=first.request.pixel_track,
         method=first.request.method,
+        reward=first.request.reward,
         rank=None,
         evidence=evidence(len(scored)),
         success=_success(scored),
@@ -122,6 +132,7 @@ def _row(records: Sequence[Record]) -> Row:
         any_step=_mean([_any_step(record) for record in scored]) if scored else None,
         took_off=sum(point is not None for point in takeoffs),
         takeoff=_median_takeoff(takeoffs),
+        rank_correlation=_mean(correlations) if correlations else None,
         encoder_parameters=next((n for r in records if (n := r.result.parameters.get("encoder")) is not None), None),
         feature_dim=next((n for r in records if (n := r.result.feature_dim) is not None), None),
         core_minutes=_mean([cost.core_s for cost in costs]) / 60,

@@ -21,6 +21,9 @@ Status: TypeAlias = Literal["done", "diverged", "failed", "censored"]
 """``done``: ran its budget. ``diverged``: no longer finite, scores 0. ``failed``: broke its own declaration, not scored.
 ``censored``: stopped early by the suite's rule."""
 
+Reward: TypeAlias = Literal["task", "latent"]
+"""``task``: the task's own rule. ``latent``: a learned distance."""
+
 
 class Component(Settings):
     """One plugin component of a method, with the options that its ``build`` gets.
@@ -139,7 +142,12 @@ class Execution(Settings):
 
 
 class RunRequest(Settings):
-    """Everything that decides a run's outcome. ``key`` is its identity: equal keys are the same run."""
+    """Everything that decides a run's outcome. ``key`` is its identity: equal keys are the same run.
+
+    Args:
+        reward: What rewards the method in training, as its goal space says. No part of the key, which holds the goal space
+            itself.
+    """
 
     format: Literal[1] = 1
     protocol_version: int = PROTOCOL_VERSION
@@ -153,6 +161,7 @@ class RunRequest(Settings):
     budget: Budget
     evaluation: Evaluation
     method: Method
+    reward: Reward = "task"
     execution: Execution = Execution()
     mujoco: str = ""
     key: str = ""
@@ -239,6 +248,22 @@ class Probe(Settings):
     drift: float | None = None
 
 
+class GoalDistance(Settings):
+    """How well the method's distance between an image and a goal image follows the true one, over scenes with random poses.
+
+    Attributes:
+        pairs: Number of pairs.
+        rank_correlation: Spearman's, between the features' distance and the distance of the achieved goals, in [-1, 1].
+        gripper_rank_correlation: The same with the gripper's distance.
+        metric: ``"euclidean"``, ...: what the goal space measures by.
+    """
+
+    pairs: int
+    rank_correlation: float
+    gripper_rank_correlation: float
+    metric: str
+
+
 class Result(Settings):
     """The outcome.
 
@@ -249,6 +274,7 @@ class Result(Settings):
             the encoder, and none of the averaged copies.
         feature_dim: Width of ``z``; ``None`` without an encoder.
         probes: What the encoders' features held, by rising step; none without an encoder.
+        goal_distance: What the goal space's own distance is worth; ``None`` where that was not measured.
         sha256: Digest of every other field.
     """
 
@@ -263,12 +289,13 @@ class Result(Settings):
     parameters: dict[str, int]
     feature_dim: int | None = None
     probes: list[Probe] = Field(default_factory=list)
+    goal_distance: GoalDistance | None = None
     sha256: str = ""
 
     def digest(self) -> str:
-        # Records from before there were probes keep the digest that they were sealed with.
-        without = {"sha256"} if self.probes else {"sha256", "probes"}
-        return sha256_of(self.model_dump(mode="json", exclude=without))
+        # Records from before there were these fields keep the digest that they were sealed with.
+        empty = {field for field in ("probes", "goal_distance") if not getattr(self, field)}
+        return sha256_of(self.model_dump(mode="json", exclude={"sha256", *empty}))
 
     def sealed(self) -> Result:
         """A copy that carries its own digest."""

@@ -8,7 +8,8 @@ from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 from fetchbench.errors import FetchbenchError
-from fetchbench.records.schema import COMPONENT_FIELDS, Component, Execution, Method, RunRequest, sha256_of
+from fetchbench.records.schema import COMPONENT_FIELDS, Component, Execution, Method, Reward, RunRequest, sha256_of
+from fetchbench.specs import GoalSpaceSpec
 from fetchbench.suite.model import Suite
 from fetchbench.suite.problems import Problems, join
 
@@ -33,7 +34,7 @@ def requests(suite: Suite, registry: Registry, execution: Execution = _EXECUTION
     problems = Problems(suite.where)
     methods = [_resolved(problems, suite, method, registry) for method in suite.methods]
     problems.raise_all()
-    return list(_requests(suite, methods, execution))
+    return list(_requests(suite, methods, registry, execution))
 
 
 def _resolved(problems: Problems, suite: Suite, method: Method, registry: Registry) -> Method:
@@ -53,8 +54,9 @@ def _resolved(problems: Problems, suite: Suite, method: Method, registry: Regist
     return method.model_copy(update=found)
 
 
-def _requests(suite: Suite, methods: list[Method], execution: Execution) -> Iterator[RunRequest]:
+def _requests(suite: Suite, methods: list[Method], registry: Registry, execution: Execution) -> Iterator[RunRequest]:
     mujoco = importlib.metadata.version("mujoco")
+    reward = {method.name: _reward(registry, method.goal_space) for method in methods}
     for seed in suite.seeds:
         for method in methods:
             for task in suite.tasks:
@@ -68,10 +70,17 @@ def _requests(suite: Suite, methods: list[Method], execution: Execution) -> Iter
                     budget=suite.budget,
                     evaluation=suite.evaluation,
                     method=method,
+                    reward=reward[method.name],
                     execution=execution,
                     mujoco=mujoco,
                 )
                 yield request.model_copy(update={"key": run_key(request)})
+
+
+def _reward(registry: Registry, goal_space: Component) -> Reward:
+    spec = registry.get("goal-space", goal_space.name).spec
+    assert isinstance(spec, GoalSpaceSpec)  # as the registry checked when it loaded the plugin
+    return spec.reward
 
 
 def run_key(request: RunRequest) -> str:

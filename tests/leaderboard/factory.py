@@ -13,6 +13,7 @@ from fetchbench.records.schema import (
     Component,
     Cost,
     EvaluationPoint,
+    GoalDistance,
     Method,
     Provenance,
     Record,
@@ -71,6 +72,7 @@ def make_record(
     provenance: dict[str, Any] | None = None,
     cost: dict[str, Any] | None = None,
     parameters: dict[str, int] | None = None,
+    goal_distance: GoalDistance | None = None,
 ) -> Record:
     """One finished run whose score is the mean of the last two of ``successes``."""
     method = make_method(method) if isinstance(method, str) else method
@@ -102,6 +104,7 @@ def make_record(
         audit=[],
         parameters=parameters,
         feature_dim=50 if method.encoder else None,
+        goal_distance=goal_distance,
     )
     origin: dict[str, Any] = {
         "fetchbench": "0.1.0",

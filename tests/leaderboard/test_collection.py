@@ -109,6 +109,13 @@ def test_seeds_of_one_row_are_of_one_method(change, difference):
     assert difference in text
 
 
+def test_a_row_is_rewarded_by_one_thing():
+    one, other = make_record("a", 0), make_record("a", 1, request={"reward": "latent"})
+    with pytest.raises(RecordError, match=re.escape("one table, but another reward ('task' and 'latent')")):
+        collected(one, other)
+    assert len(collected(one, make_record("b", 1, request={"reward": "latent"}))["reach-v1"]) == 2
+
+
 def test_another_source_is_refused_across_tasks_too():
     other = make_method(encoder=component(source_sha256="b" * 64))
     with pytest.raises(RecordError, match="another method"):

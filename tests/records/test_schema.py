@@ -4,14 +4,27 @@ from __future__ import annotations
 
 import hashlib
 import json
+from pathlib import Path
 
 import pytest
 from leaderboard.factory import make_method, make_points, make_record
 from pydantic import ValidationError
 
 from fetchbench.protocol import LEARNER_VERSION, PROTOCOL_VERSION
-from fetchbench.records.schema import Component, Method, Probe, Record, Result, RunRequest, canonical_json, sha256_of
-from fetchbench.records.store import record_text
+from fetchbench.records.schema import (
+    Component,
+    GoalDistance,
+    Method,
+    Probe,
+    Record,
+    Result,
+    RunRequest,
+    canonical_json,
+    sha256_of,
+)
+from fetchbench.records.store import read_record, record_text
+
+COMMITTED = Path(__file__).resolve().parents[2] / "leaderboard" / "records"
 
 
 def result(**changes) -> Result:
@@ -47,9 +60,11 @@ PROBE = Probe(
     dead_units=1,
 )
 
+DISTANCE = GoalDistance(pairs=100, rank_correlation=0.3, gripper_rank_correlation=0.6, metric="euclidean")
+
 
 def test_the_digest_is_that_of_the_other_fields():
-    """Without probes: records from before there were any keep theirs."""
+    """Without probes and goal distance: records from before there were any keep theirs."""
     text = (
         '{"audit":[],"episodes":2,"evaluations":[],"feature_dim":null,"parameters":{"actor":3},"reason":"",'
         '"score":0.5,"status":"done","steps":100,"updates":50}'
@@ -72,10 +87,32 @@ def test_the_digest_is_that_of_the_other_fields():
         {"feature_dim": 50},
         {"probes": [PROBE]},
         {"probes": [PROBE, PROBE]},
+        {"goal_distance": DISTANCE},
     ],
 )
 def test_every_change_of_a_result_changes_its_digest(change):
     assert result(**change).digest() != result().digest()
+
+
+def test_what_a_goal_distance_says_is_sealed():
+    sealed = result(goal_distance=DISTANCE, probes=[PROBE]).sealed()
+    for field in ("pairs", "rank_correlation", "gripper_rank_correlation", "metric"):
+        value = "cosine" if field == "metric" else 0
+        edited = sealed.model_copy(update={"goal_distance": DISTANCE.model_copy(update={field: value})})
+        assert edited.digest() != sealed.sha256, field
+    assert Result.model_validate_json(sealed.model_dump_json()).digest() == sealed.sha256
+
+
+@pytest.mark.parametrize("method", ["manipulation", "state"])
+def test_records_from_before_a_field_was_there_still_hold(tmp_path, method):
+    """What rewards a method, and what its distance is worth: taken out of a published record, where they are."""
+    data = json.loads((COMMITTED / "demo" / method / "FetchReach-v4" / "seed0.json").read_text())
+    data["request"].pop("reward", None)
+    assert data["result"].pop("goal_distance", None) is None
+    (tmp_path / "record.json").write_text(json.dumps(data))
+    record = read_record(tmp_path / "record.json")  # which takes the digest
+    assert (record.request.reward, record.result.goal_distance) == ("task", None)
+    assert Record.model_validate_json(record_text(record)).result.digest() == data["result"]["sha256"]
 
 
 def test_sealing_twice_changes_nothing():
@@ -122,6 +159,7 @@ def test_unknown_fields_and_other_types_are_refused():
         ("request", "seed", "0"),
         ("request", "seed", -1),
         ("request", "format", 2),
+        ("request", "reward", "dense"),
         ("result", "steps", 1.5),
         ("result", "score", 1.5),
         ("result", "status", "great"),
@@ -140,6 +178,7 @@ def test_the_protocol_is_what_rows_share():
     other = make_record(make_method("state", track="state"), seed=3, task="FetchPush-v4", suite="other").request
     assert one.protocol() == other.protocol()
     assert one.protocol() != one.model_copy(update={"pixel_track": "pixels"}).protocol()
+    assert one.protocol() == one.model_copy(update={"reward": "latent"}).protocol()
 
 
 @pytest.mark.parametrize(

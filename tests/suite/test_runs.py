@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib.metadata
 import textwrap
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import pytest
@@ -12,9 +12,13 @@ import pytest
 from fetchbench.errors import SuiteError
 from fetchbench.learner.goals import VECTOR_GOALS
 from fetchbench.records.schema import Component, Execution, RunRequest
+from fetchbench.records.store import read_record
 from fetchbench.registry import load_registry
-from fetchbench.specs import EncoderSpec, PixelSpec
+from fetchbench.specs import EncoderSpec, GoalSpaceSpec, PixelSpec
 from fetchbench.suite import load_suite, requests, run_directory, run_key
+from fetchbench.suite.runs import protocol_key
+
+COMMITTED = Path(__file__).resolve().parents[2] / "leaderboard" / "records"
 
 HEAD = 'title = "A test"\ntasks = ["FetchReach-v4", "FetchPush-v4"]\ntrack = "pixels-only"\nseeds = [1, 0]'
 METHODS = '[methods.nature]\nencoder = { name = "nature", dim = 32 }\n[methods.blind]\ntrack = "blind"'
@@ -91,6 +95,15 @@ def test_the_frame_size_that_an_encoder_needs_is_what_is_recorded(load):
     assert (fixed.method.encoder.licence, free.method.encoder.licence) == ("CC-BY-NC-4.0", "")
 
 
+def test_what_rewards_a_method_is_what_its_goal_space_says(load):
+    learned = GoalSpaceSpec("learned", lambda task: None, tracks=("pixels-only",), reward="latent")
+    registry = load_registry(builtin=[("goal-space", learned), ("goal-space", VECTOR_GOALS)])
+    methods = '[methods.usual]\n[methods.own]\ngoal_space = "learned"\n[methods.state]\ntrack = "state"'
+    found = requests(load(head=HEAD, methods=methods), registry)
+    assert len(found) == 12
+    assert {(r.method.name, r.reward) for r in found} == {("usual", "task"), ("own", "latent"), ("state", "task")}
+
+
 def test_every_component_that_does_not_resolve_is_reported_where_it_is_written(load, registry):
     suite = load(
         template='encoder = "manipulaton"\nrouting = "critic"',
@@ -145,6 +158,7 @@ def change_encoder(request: RunRequest, inner: bool = False, **fields: Any) -> R
         lambda r: r.model_copy(update={"key": "another"}),
         lambda r: r.model_copy(update={"mujoco": ".".join([*r.mujoco.split(".")[:2], "99"])}),
         lambda r: r.model_copy(update={"execution": Execution(device="cuda", threads=8)}),
+        lambda r: r.model_copy(update={"reward": "latent"}),
         lambda r: change_encoder(r, provider="somebody", version="9"),
         lambda r: change_encoder(r, inner=True, provider="somebody", version="9"),
     ],
@@ -184,6 +198,16 @@ def test_what_does_not_change_a_runs_key(request_, changed):
 )
 def test_what_changes_a_runs_key(request_, changed):
     assert run_key(changed(request_)) != run_key(request_)
+
+
+def test_what_rewards_a_method_is_no_part_of_its_protocol(request_):
+    assert protocol_key(request_.model_copy(update={"reward": "latent"})) == protocol_key(request_)
+
+
+def test_published_records_keep_the_keys_that_they_were_run_under():
+    found = [read_record(path).request for path in sorted(COMMITTED.rglob("seed*.json"))]
+    assert found
+    assert [run_key(request) for request in found] == [request.key for request in found]
 
 
 def test_no_two_runs_of_a_suite_share_a_key(load, registry):
