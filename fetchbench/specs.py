@@ -229,17 +229,20 @@ class AuxiliaryLossSpec:
 
     ``build(context, **options)`` gets an :class:`AuxiliaryContext` and returns an ``nn.Module`` whose ``forward`` takes
     :class:`AuxiliaryInputs` and returns ``(scalar loss, {name: scalar})``. It may also offer
-    ``reconstruct(z) -> uint8 (B, F, 3, H, W)``, which pictures show.
+    ``reconstruct(z) -> uint8 (B, F, 3, H, W)``, which pictures show, and
+    ``log_density(encoder, frames, normal) -> float32 (B,)``, how likely observations ``uint8 (B, F, 3, H, W)`` are, in nats,
+    estimated with normal numbers ``(B, S, dim)``: goal spaces may require either.
 
     Args:
         name: What a suite calls it.
         build: Called with the context and the method's options.
-        horizon: Steps K that follow the first observation in its batches, or the name of the option that says so.
+        horizon: Steps K that follow the first observation in its batches. This and the next three may also be the name of the
+            option that says so.
+        period: It is computed every so many updates.
+        pretraining_updates: Updates of this loss alone before the learner's first, on what the warm-up saw.
+        batch_size: Its own batch size; ``None`` shares the learner's batch.
         views: Augmented views of the whole sequence that it is given (the identity where the method has no augmentation).
         momentum: Averaging rate per update of its own momentum encoder; ``None`` has none.
-        period: It is computed every so many updates.
-        pretraining_updates: Updates of this loss alone before the learner's first.
-        batch_size: Its own batch size; ``None`` shares the learner's batch.
         learning_rate: Of its own parameters; ``None`` takes the learner's.
         uniform_draws: Uniform numbers in [0, 1) per batch element.
         normal_draws: Standard normal numbers per batch element, or ``"feature"`` for one per feature.
@@ -251,11 +254,11 @@ class AuxiliaryLossSpec:
     name: str
     build: Callable[..., nn.Module]
     horizon: int | str = 1
+    period: int | str = 1
+    pretraining_updates: int | str = 0
+    batch_size: int | str | None = None
     views: int = 0
     momentum: float | None = None
-    period: int = 1
-    pretraining_updates: int = 0
-    batch_size: int | None = None
     learning_rate: float | None = None
     uniform_draws: int = 0
     normal_draws: int | Literal["feature"] = 0
@@ -412,7 +415,11 @@ class GoalSpaceSpec:
             :class:`GoalSpace`.
         tracks: Observation tracks that it serves.
         reward: ``"task"`` where the task's own rule rewards, ``"latent"`` where a learned distance does; a column of the board.
-        shares: Share of each source among relabelled goals (``"hindsight"``, ``"prior"``, ``"rollout"``); sums to 1.
+            A run with latent rewards keeps no achieved goal: who reads one in its replay finds NaN.
+        shares: Share of each source among relabelled goals (``"hindsight"``, ``"prior"``, ``"rollout"``); sums to 1. Where
+            ``build`` takes options of these names, they are its defaults.
+        draws: Uniform numbers in [0, 1) that it needs per goal, beside those of every goal space, or ``"feature"`` for one per
+            feature of the encoder.
         summary: One line for tables.
         source: Paper or repository.
     """
@@ -422,6 +429,7 @@ class GoalSpaceSpec:
     tracks: tuple[str, ...]
     reward: Literal["task", "latent"] = "task"
     shares: Mapping[str, float] = field(default_factory=lambda: {"hindsight": 1.0})
+    draws: int | Literal["feature"] = 0
     summary: str = ""
     source: str = ""
 
@@ -430,6 +438,8 @@ class GoalSpaceSpec:
         _check_build("goal space", self.name, self.build)
         if abs(sum(self.shares.values()) - 1) > 1e-9:
             raise ValueError(f"goal space {self.name!r}: shares {dict(self.shares)} must sum to 1")
+        if self.draws != "feature" and (isinstance(self.draws, bool) or not isinstance(self.draws, int) or self.draws < 0):
+            raise ValueError(f"goal space {self.name!r}: draws = {self.draws!r}: must be an integer, 0 or more, or 'feature'")
 
 
 @dataclass(frozen=True)
@@ -442,6 +452,7 @@ class GoalIndices:
         relabelled: ``bool (B,)``; where false the episode's own goal stands.
         goal_step: ``int64 (B,)``, 1..T: the state of the same episode whose achieved goal replaces it.
         source: ``float32 (B,)`` in [0, 1): picks the relabelling source by the spec's shares.
+        draws: ``float32 (B, n)`` in [0, 1), as many as the spec asks for.
     """
 
     episode: Tensor
@@ -449,13 +460,64 @@ class GoalIndices:
     relabelled: Tensor
     goal_step: Tensor
     source: Tensor
+    draws: Tensor
+
+
+@dataclass(frozen=True)
+class Pursued:
+    """Goals that episodes pursue.
+
+    Attributes:
+        goals: ``float32 (N, G)``, in the goal space.
+        frames: Images of them, ``uint8 (N, 3, H, W)``, or their embeddings where the replay keeps those; ``None`` on tracks
+            without goal images.
+    """
+
+    goals: Tensor
+    frames: Tensor | None = None
+
+
+@dataclass(frozen=True)
+class GoalContext:
+    """What a goal space may use of a method's networks. They change as they learn: it keeps nothing that they computed.
+
+    Attributes:
+        feature_dim: Width of ``z``.
+        encode: Single frames as the replay keeps them, ``(N, 3, H, W)`` -> ``z`` ``(N, dim)`` of the stack that repeats each,
+            as when acting, without gradient.
+        moments: The same -> mean and log-variance, each ``(N, dim)``; ``None`` where the encoder does not offer it.
+        reconstruct: ``z`` ``(N, dim)`` -> single frames ``uint8 (N, 3, H, W)``, the auxiliary loss's; ``None`` likewise.
+        log_density: Single frames and normal numbers ``(N, S, dim)`` -> nats ``(N,)``, the auxiliary loss's; ``None`` likewise.
+        own_batch: Whether the auxiliary loss draws a batch of its own.
+    """
+
+    feature_dim: int
+    encode: Callable[[Tensor], Tensor]
+    moments: Callable[[Tensor], tuple[Tensor, Tensor]] | None
+    reconstruct: Callable[[Tensor], Tensor] | None
+    log_density: Callable[[Tensor, Tensor], Tensor] | None
+    own_batch: bool
 
 
 class GoalSpace(Protocol):
     """What :class:`GoalSpaceSpec` builds. ``G`` is the width of a goal in this space, ``E`` of what the networks see.
 
     ``replay`` is a :class:`fetchbench.replay.Replay`; the arrays ``achieved (episodes, T+1, 3)``, ``desired (episodes, 3)``
-    and the frames are read from it by index.
+    and, on the track ``image-goal``, ``goal_frames (episodes, 3, H, W)`` and ``frames_at(episode, state)`` are read from it
+    by index.
+
+    It may also offer:
+
+    - ``bind(context)``, called once, before all else, with a :class:`GoalContext`, on tracks with frames. Raises ``ValueError``
+      where the method lacks what it needs.
+    - ``goal_frames(replay, indices) -> uint8 (B, 3, H, W)``: images of a batch's goals. The encoder sees them as it sees
+      observations, each repeated to fill a stack, under the same routing, and the heads see its features of both.
+    - ``distance(z, goals) -> float32 (N,)``: how far apart it holds images to be, by the features ``(N, dim)`` of each, and
+      ``metric``, a word for it. A run's record says how well that follows the true distance.
+    - ``refresh(replay, generator)``, called after every round of episodes once the learner has begun to learn.
+    - ``training_states(replay, draws) -> (episode, step)``: which observations, ``int64 (B',)`` each with steps 0..T-1, the
+      auxiliary loss learns from, for uniform numbers ``float64 (B',)``; it needs a loss with a batch of its own.
+    - ``state_dict()`` and ``load_state_dict(state)``, where a run could not be continued without.
     """
 
     embedding_dim: int
@@ -472,8 +534,18 @@ class GoalSpace(Protocol):
         """The reward of each transition's outcome for its goal: ``float32 (B,)``."""
         ...
 
-    def sample_exploration(self, desired: Tensor, draws: Tensor) -> Tensor:
-        """The goals to pursue in new training episodes: task goals ``(N, 3)``, uniform draws ``(N, 1)`` -> ``(N, G)``."""
+    def from_task(self, desired: Tensor, frames: Tensor | None) -> Tensor:
+        """The task's own goals in this space: ``(N, 3)`` in metres and, on ``image-goal``, their images -> ``(N, G)``."""
+        ...
+
+    def sample_exploration(self, replay: Any, task: Pursued, draws: Tensor) -> Pursued:
+        """The goals to pursue in new training episodes.
+
+        Args:
+            replay: What was seen so far; it may be empty.
+            task: What the task asks: ``goals`` in metres, ``(N, 3)``.
+            draws: ``float32 (N, n)``, uniform in [0, 1), as many as the spec asks for, and one at least.
+        """
         ...
 
 
@@ -504,12 +576,14 @@ __all__: Sequence[str] = [
     "AuxiliaryLossSpec",
     "EncoderSpec",
     "FrameShape",
+    "GoalContext",
     "GoalIndices",
     "GoalSpace",
     "GoalSpaceSpec",
     "GradientRoutingSpec",
     "PixelSpec",
     "PluginSpec",
+    "Pursued",
     "Schedule",
     "Weight",
     "WeightsSpec",

@@ -92,9 +92,19 @@ class VAE(nn.Module):
     Args:
         context: Sizes.
         beta: Weight of the divergence, relative to the likelihood summed over pixels. 1 is the bound itself.
+        pretraining: Updates on what the warm-up saw, before the learner's first. This and the next two are the harness's.
+        period: It learns at every so many updates of the learner.
+        batch_size: Of batches of its own; without, it learns from the learner's.
     """
 
-    def __init__(self, context: AuxiliaryContext, beta: float = 10 / 128) -> None:
+    def __init__(
+        self,
+        context: AuxiliaryContext,
+        beta: float = 10 / 128,
+        pretraining: int = 0,
+        period: int = 1,
+        batch_size: int | None = None,
+    ) -> None:
         super().__init__()
         self.shape, self.beta = context.shape, beta
         self.values = math.prod(context.shape)
@@ -114,6 +124,27 @@ class VAE(nn.Module):
         active = (mean.var(dim=0) > 0.01).float().sum()
         loss = (negative + self.beta * kl) / self.values
         return loss, {"kl": kl.detach(), "reconstruction": negative.detach(), "active": active}
+
+    @torch.no_grad()
+    def log_density(self, encoder: nn.Module, frames: Tensor, normal: Tensor) -> Tensor:
+        """The evidence lower bound of each observation, with a unit-variance normal likelihood, its constant left out.
+
+        Args:
+            encoder: Offers ``moments``.
+            frames: ``uint8 (B, F, 3, H, W)``.
+            normal: ``(B, S, dim)``, for S samples of the posterior, over which the mean is taken.
+
+        Returns:
+            ``float32 (B,)``, nats.
+
+        Source: github.com/vitchyr/rlkit, compute_log_p_log_q_log_d of its variational autoencoders.
+        """
+        mean, log_variance = (each[:, None] for each in encoder.moments(frames))  # (B, 1, dim)
+        z = mean + (0.5 * log_variance).exp() * normal
+        error = self.decoder(z.flatten(0, 1)).sigmoid().unflatten(0, z.shape[:2]) - (frames.flatten(1, 2) / 255)[:, None]
+        # Prior less posterior: the normalising constants of the two cancel but for the variance.
+        prior = -0.5 * (z.square() - normal.square() - log_variance).sum(dim=-1)
+        return (prior - 0.5 * error.square().sum(dim=(2, 3, 4))).mean(dim=1)
 
     @torch.no_grad()
     def reconstruct(self, z: Tensor) -> Tensor:
@@ -138,6 +169,9 @@ def fetchbench_auxiliary_losses():
     yield AuxiliaryLossSpec(
         name="vae",
         build=VAE,
+        period="period",
+        pretraining_updates="pretraining",
+        batch_size="batch_size",
         normal_draws="feature",
         requires=("moments",),
         summary="draws the frames from noisy features that stay near a normal prior",

@@ -177,8 +177,8 @@ def plugin_names() -> set[str]:
     return found
 
 
-SHARED_WORDS = {"critic", "actor", "timm"}
-"""Routings named after a loss: the core speaks of the losses. An encoder named after a package that records name."""
+SHARED_WORDS = {"critic", "actor", "latent", "timm"}
+"""Routings named after a loss, a goal space after what rewards there, an encoder after a package that records name."""
 
 
 def strings(path: Path) -> Iterator[tuple[int, str]]:

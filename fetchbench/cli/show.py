@@ -34,7 +34,8 @@ def show(what: str, as_json: bool, plugins: tuple[Path, ...]) -> None:
     """Show a suite, a name or a .toml file: its protocol, its methods and the state of its runs.
 
     Show a run, its folder: where it stands, what its networks are given, and pictures, which are written into the folder:
-    what the encoder sees and makes of it beside a rollout, as a contact sheet and as a video.
+    what the encoder sees and makes of it beside a rollout, as a contact sheet and as a video, and, where the method has a
+    distance between images, that distance beside the true one.
     """
     folder = Path(what)
     if (folder / "request.json").exists():
@@ -193,6 +194,7 @@ def _run_as_json(folder: Path, shown: _Shown) -> dict[str, Any]:
         "input_dim": sum(part.width for part in shown.inputs) if shown.inputs else None,
         "contact_sheet": None if pictures is None else str(pictures.contact_sheet),
         "video": None if pictures is None else str(pictures.video),
+        "goal_distance": None if pictures is None or pictures.goal_distance is None else str(pictures.goal_distance),
         "problem": shown.problem or None,
     }
 
@@ -218,8 +220,8 @@ def _print_run(folder: Path, shown: _Shown) -> None:
         return click.echo(text.named("pictures", f"none: {shown.problem}"))
     click.echo(text.named("episodes", "; ".join(shown.pictures.lines)))
     # Paths are not wrapped: they are to be copied.
-    for name, path in zip(("pictures", ""), shown.pictures.paths, strict=True):
-        click.echo(f"{name:<12}{text.visible(str(path))}")
+    for i, path in enumerate(shown.pictures.paths):
+        click.echo(f"{'' if i else 'pictures':<12}{text.visible(str(path))}")
     return None
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 
 import torch
 from torch import Tensor
@@ -37,6 +37,7 @@ class Batch:
         next_vectors: The same after the step.
         action: ``float32 (B, A)``.
         reward: ``float32 (B,)``.
+        goal_frames: ``(B, *item)``, the images of goals that the encoder sees; ``None`` where it sees none.
         sequences: For the auxiliary loss; ``None`` without one.
     """
 
@@ -45,6 +46,7 @@ class Batch:
     next_vectors: Tensor
     action: Tensor
     reward: Tensor
+    goal_frames: Tensor | None = None
     sequences: Sequences | None = None
 
 
@@ -94,8 +96,8 @@ class Sampler:
         """One batch.
 
         Args:
-            draws: ``float64 (B, 4)``, uniform in [0, 1), in host memory. So is the arithmetic on them, whose results are then
-                sent to the device: neither side ever waits for the other.
+            draws: ``float64 (B, 4 + n)``, uniform in [0, 1), n for the goal space, in host memory. So is the arithmetic
+                on them, whose results are then sent to the device: neither side ever waits for the other.
             auxiliary_draws: ``float64 (B', 4)``, for an auxiliary loss with a batch of its own.
         """
         replay, horizon = self.replay, self.replay.horizon
@@ -108,13 +110,14 @@ class Sampler:
         frames = self._stacks(chosen, indices, following) if replay.has_frames else None
         sequences = None
         if self.horizon and frames is not None:
-            sequences = self._own_sequences(auxiliary_draws) if self.own_batch else self._sequences(frames, e, t)
+            sequences = self.own_sequences(auxiliary_draws) if self.own_batch else self._sequences(frames, e, t)
         return Batch(
             frames=None if frames is None else frames[:, : self.stack + 1],
             vectors=self._join(e, t, embedded),
             next_vectors=self._join(e, t + 1, embedded),
             action=replay.action[e, t],
             reward=self.goals.reward(replay, indices, goals),
+            goal_frames=images(replay, indices) if (images := getattr(self.goals, "goal_frames", None)) else None,
             sequences=sequences,
         )
 
@@ -123,11 +126,15 @@ class Sampler:
         own = self.vectors(replay.observation[episode, state], replay.achieved[episode, state])
         return torch.cat([own, embedded], dim=-1)
 
-    def _own_sequences(self, draws: Tensor | None) -> Sequences:
+    def own_sequences(self, draws: Tensor | None) -> Sequences:
+        """The batch of an auxiliary loss that draws its own: from ``float64 (B', 4)``, uniform in [0, 1), in host memory."""
         if draws is None:
             raise ValueError("the auxiliary loss has a batch of its own and needs draws of its own")
         replay = self.replay
         chosen = sample_indices(draws, len(replay), replay.horizon, k=0, strategy="final")
+        if states := getattr(self.goals, "training_states", None):
+            episode, step = states(replay, draws[:, 0])
+            chosen = replace(chosen, episode=episode.to(draws.device), step=step.to(draws.device))
         own = sent(chosen, replay.device)
         return self._sequences(self._stacks(chosen, own, self.horizon), own.episode, own.step)
 

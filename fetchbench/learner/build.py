@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import copy
 import inspect
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Literal, TypeVar
 
 import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from fetchbench.environment.tasks import Task
 from fetchbench.environment.tracks import uses_frames, vector_layout
@@ -21,6 +21,7 @@ from fetchbench.learner.batch import Sampler, Vectors
 from fetchbench.learner.components import called, spec_of
 from fetchbench.learner.draws import DrawSizes
 from fetchbench.learner.encoders import Encoders, PerFrame, feature_dim
+from fetchbench.learner.goals import UnseenGoals
 from fetchbench.learner.networks import Actor, Inputs, TwinCritic
 from fetchbench.learner.sac import PLAIN, Auxiliary, Learner
 from fetchbench.protocol import LearnerSettings, Track
@@ -33,6 +34,7 @@ from fetchbench.specs import (
     AuxiliaryLossSpec,
     EncoderSpec,
     FrameShape,
+    GoalContext,
     GoalSpace,
     GoalSpaceSpec,
     GradientRoutingSpec,
@@ -41,6 +43,7 @@ from fetchbench.specs import (
 
 DEFAULT_TRUNK = 50
 """Width of the heads' own trunk where the encoder is frozen: nobody else adapts its features."""
+T = TypeVar("T")
 NO_ROUTING = GradientRoutingSpec("none", critic=0, actor=0, auxiliary=0)
 
 
@@ -67,6 +70,9 @@ class Built:
         feature_dim: Width of ``z``; ``None`` without an encoder.
         draws: Sizes of an update's random numbers.
         own_batch: Batch of the auxiliary loss's own; ``None`` where it shares the learner's.
+        goal_images: Whether goals are images.
+        goal_draws: Uniform numbers that the goal space needs per goal.
+        reward: ``"task"``, or ``"latent"``: then the replay is given no achieved goal.
         embeds: Embeds single frames ``uint8 (N, 3, H, W)`` -> ``float32 (N, dim)``, where the replay keeps embeddings in the
             place of pixels; ``None`` where it keeps pixels.
         notice: What a user should know of how it will run; empty otherwise.
@@ -80,6 +86,9 @@ class Built:
     feature_dim: int | None
     draws: DrawSizes
     own_batch: int | None
+    goal_images: bool = False
+    goal_draws: int = 0
+    reward: Literal["task", "latent"] = "task"
     embeds: PerFrame | None = None
     notice: str = ""
 
@@ -154,19 +163,26 @@ def build(
         FetchbenchError: A component that does not build, breaks its contract, or does not fit the others.
     """
     scaled = settings.vectors == "scaled"
-    goals = _goal_space(registry, method, task, scaled)
+    space, goals = _goal_space(registry, method, task, scaled)
+    if method.track == "blind" and pixel_track == "image-goal":
+        goals = UnseenGoals(goals)
     vectors = Vectors(vector_layout(method.track, task, pixel_track, scaled=scaled), execution.device)
     routing = NO_ROUTING
     if method.routing is not None:
         routing = spec_of(registry, "gradient-routing", method.routing, GradientRoutingSpec)
     parts = _Pixels(registry, method, routing, settings, task, seeds) if uses_frames(method.track) else None
     features = parts.feature_dim if parts else 0
+    if parts is not None and (bind := getattr(goals, "bind", None)):
+        context = _goal_context(parts, lambda: learner)
+        called("goal space", method.goal_space, lambda: bind(context))
     width = vectors.dim + goals.embedding_dim
+    # Where goals are images that the encoder sees, the heads see its features of both.
+    seen = features * (2 if hasattr(goals, "goal_frames") else 1)
     trunk = parts.trunk if parts else 0
     with initialised(seeds.actor):
-        actor = Actor(Inputs(features, width, trunk), settings.hidden, task.action_dim, settings.log_std_bounds)
+        actor = Actor(Inputs(seen, width, trunk), settings.hidden, task.action_dim, settings.log_std_bounds)
     with initialised(seeds.critic):
-        critic = TwinCritic(Inputs(features, width, trunk), settings.hidden, task.action_dim)
+        critic = TwinCritic(Inputs(seen, width, trunk), settings.hidden, task.action_dim)
     auxiliary = parts.auxiliary if parts else None
     learner = Learner(
         encoders=parts.encoders if parts else None,
@@ -181,6 +197,7 @@ def build(
         auxiliary=auxiliary,
         execution=execution,
     )
+    draws = features if space.draws == "feature" else space.draws
     return Built(
         learner=learner,
         goals=goals,
@@ -189,7 +206,10 @@ def build(
         horizon=auxiliary.horizon if auxiliary else 0,
         feature_dim=features if parts else None,
         draws=_draw_sizes(method, settings, task, parts),
-        own_batch=auxiliary.spec.batch_size if auxiliary else None,
+        own_batch=auxiliary.batch_size if auxiliary else None,
+        goal_images=method.track == "image-goal",
+        goal_draws=draws,
+        reward=space.reward,
         embeds=parts.embeds if parts and cache else None,
         notice=parts.notice if parts else "",
     )
@@ -275,7 +295,8 @@ class _Pixels:
         momentum = None
         if spec.momentum is not None:
             momentum = copy.deepcopy(self.encoders.critic).requires_grad_(False)
-        return Auxiliary(spec, module, method.auxiliary_weight, _horizon(spec, component), momentum)
+        numbers = {field: _number(spec, component, field, least) for field, least in LEAST.items()}
+        return Auxiliary(spec, module, method.auxiliary_weight, momentum, **numbers)
 
 
 def encoder_module(registry: Registry, component: Component, shape: FrameShape, *inner: nn.Module) -> nn.Module:
@@ -310,7 +331,7 @@ def _check_module(kind: str, component: Component, built: object) -> None:
         raise PluginError(f"{kind} {component.name!r}: build returns {type(built).__name__}; it must return an nn.Module")
 
 
-def _goal_space(registry: Registry, method: Method, task: Task, scaled: bool) -> GoalSpace:
+def _goal_space(registry: Registry, method: Method, task: Task, scaled: bool) -> tuple[GoalSpaceSpec, GoalSpace]:
     spec = spec_of(registry, "goal-space", method.goal_space, GoalSpaceSpec)
     if method.track not in spec.tracks:
         raise FetchbenchError(
@@ -319,21 +340,61 @@ def _goal_space(registry: Registry, method: Method, task: Task, scaled: bool) ->
     given = method.goal_space.options
     if "scaled" in inspect.signature(spec.build).parameters:
         given = {"scaled": scaled, **given}
-    return called("goal space", method.goal_space, lambda: spec.build(task, **given))
+    return spec, called("goal space", method.goal_space, lambda: spec.build(task, **given))
 
 
-def _horizon(spec: AuxiliaryLossSpec, component: Component) -> int:
-    """K: a number, or the value of the option that says so."""
-    if isinstance(spec.horizon, int):
-        return spec.horizon
-    parameter = inspect.signature(spec.build).parameters.get(spec.horizon)
+def _goal_context(parts: _Pixels, learner: Callable[[], Learner]) -> GoalContext:
+    """What a goal space may use of a method: the critic's encoder, which is also the one that an auxiliary loss trains.
+
+    Args:
+        parts: What sees frames.
+        learner: What runs them, once there is one: the heads are made for the width of a goal.
+    """
+    encoder = parts.encoders.critic
+    auxiliary = None if parts.auxiliary is None else parts.auxiliary.module
+
+    def stacks(frames: Tensor) -> Tensor:
+        return learner().seen(learner().stacked(frames))
+
+    def offered(module: nn.Module | None, name: str, ask: Callable[..., T]) -> Callable[..., T] | None:
+        """What a plugin's object offers under a name: asked in evaluation mode, without gradient."""
+        if (offer := getattr(module, name, None)) is None:
+            return None
+
+        def asked(*given: Tensor) -> T:
+            with learner().evaluating():
+                return ask(offer, *given)
+
+        return asked
+
+    return GoalContext(
+        feature_dim=parts.feature_dim,
+        encode=lambda frames: learner().features(encoder, learner().stacked(frames)),
+        moments=offered(encoder, "moments", lambda moments, frames: moments(stacks(frames))),
+        reconstruct=offered(auxiliary, "reconstruct", lambda reconstruct, z: reconstruct(z)[:, -1]),
+        log_density=offered(auxiliary, "log_density", lambda density, frames, normal: density(encoder, stacks(frames), normal)),
+        own_batch=parts.auxiliary is not None and parts.auxiliary.batch_size is not None,
+    )
+
+
+LEAST = {"horizon": 1, "period": 1, "pretraining_updates": 0, "batch_size": 2}
+"""The numbers of an auxiliary loss that an option may set, and the least that each may be."""
+
+
+def _number(spec: AuxiliaryLossSpec, component: Component, field: str, least: int) -> Any:
+    """A number that the spec states, or the value of the option that it names."""
+    option: int | str | None = getattr(spec, field)
+    if not isinstance(option, str):
+        return option
+    what, words = f"auxiliary loss {spec.name!r}", field.replace("_", " ")
+    parameter = inspect.signature(spec.build).parameters.get(option)
     if parameter is None:
-        raise PluginError(
-            f"auxiliary loss {spec.name!r}: its horizon names the option {spec.horizon!r}, which build does not take"
-        )
-    value = component.options.get(spec.horizon, parameter.default)
-    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-        raise PluginError(f"auxiliary loss {spec.name!r}: {spec.horizon} = {value!r} is its horizon: a whole number, 1 or more")
+        raise PluginError(f"{what}: its {words} names the option {option!r}, which build does not take")
+    value = component.options.get(option, parameter.default)
+    if value is None and field == "batch_size":
+        return None
+    if isinstance(value, bool) or not isinstance(value, int) or value < least:
+        raise PluginError(f"{what}: {option} = {value!r} is its {words}: a whole number, {least} or more")
     return value
 
 
@@ -345,7 +406,7 @@ def _draw_sizes(method: Method, settings: LearnerSettings, task: Task, parts: _P
     if parts.auxiliary is not None:
         spec = parts.auxiliary.spec
         values |= {
-            "auxiliary_batch": spec.batch_size or settings.batch_size,
+            "auxiliary_batch": parts.auxiliary.batch_size or settings.batch_size,
             "auxiliary_views": spec.views,
             "auxiliary_uniform": spec.uniform_draws,
             "auxiliary_normal": parts.feature_dim if spec.normal_draws == "feature" else spec.normal_draws,

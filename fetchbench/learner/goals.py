@@ -1,4 +1,4 @@
-"""The built-in goal space: goals are positions, rewards follow the task's own rule."""
+"""The built-in goal spaces: goals are positions, seen as such or as images, and rewards follow the task's own rule."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from torch import Tensor
 
 from fetchbench.environment.tasks import Task
 from fetchbench.replay import Replay
-from fetchbench.specs import GoalIndices, GoalSpaceSpec
+from fetchbench.specs import GoalIndices, GoalSpace, GoalSpaceSpec, Pursued
 
 
 class VectorGoals:
@@ -46,9 +46,69 @@ class VectorGoals:
         distance: Tensor = torch.linalg.vector_norm(outcome - goals, dim=-1)
         return -(distance > self.threshold).float()
 
-    def sample_exploration(self, desired: Tensor, draws: Tensor) -> Tensor:
-        """The task's own goals."""
+    def from_task(self, desired: Tensor, frames: Tensor | None) -> Tensor:
+        """The positions, in metres."""
         return desired
+
+    def sample_exploration(self, replay: Replay, task: Pursued, draws: Tensor) -> Pursued:
+        """The task's own goals."""
+        return task
+
+
+class ImageGoals(VectorGoals):
+    """The same goals and rewards; but the networks see images of the goals, through the encoder, in the place of positions.
+
+    Args:
+        task: Its threshold.
+        hindsight: As for :class:`VectorGoals`.
+    """
+
+    metric = "euclidean"
+
+    def __init__(self, task: Task, hindsight: bool = True) -> None:
+        super().__init__(task, hindsight=hindsight)
+        self.embedding_dim = 0
+
+    def embed(self, goals: Tensor) -> Tensor:
+        """Nothing: ``(B, 3)`` -> ``(B, 0)``."""
+        return goals[:, :0]
+
+    def goal_frames(self, replay: Replay, indices: GoalIndices) -> Tensor:
+        """The frame at ``goal_step`` where relabelled, else the image of the episode's own goal: ``(B, *item)``."""
+        assert replay.goal_frames is not None  # kept on every track that this space serves
+        pursued = replay.goal_frames[indices.episode]
+        if not self.hindsight:
+            return pursued
+        achieved = replay.frames_at(indices.episode, indices.goal_step)
+        return torch.where(_as_column(indices.relabelled, achieved), achieved, pursued)
+
+    def distance(self, z: Tensor, goals: Tensor) -> Tensor:
+        """Between features, Euclidean. No reward: the heads make of it what they learn to."""
+        distance: Tensor = torch.linalg.vector_norm(z - goals, dim=-1)
+        return distance
+
+
+class UnseenGoals:
+    """Another space's goals, of which the networks see a constant: what ``blind`` is where goals are images.
+
+    Args:
+        goals: The space that chooses and rewards.
+    """
+
+    embedding_dim = 1
+
+    def __init__(self, goals: GoalSpace) -> None:
+        self.relabel, self.reward = goals.relabel, goals.reward
+        self.from_task, self.sample_exploration = goals.from_task, goals.sample_exploration
+
+    def embed(self, goals: Tensor) -> Tensor:
+        """``(B, G)`` -> zeros ``(B, 1)``."""
+        return goals.new_zeros(len(goals), 1)
+
+
+def _as_column(mask: Tensor, like: Tensor) -> Tensor:
+    """``(B,)`` -> ``(B, 1, ..., 1)``, to choose among tensors of a shape."""
+    return mask.view(-1, *[1] * (like.dim() - 1))
 
 
 VECTOR_GOALS = GoalSpaceSpec(
@@ -57,4 +117,12 @@ VECTOR_GOALS = GoalSpaceSpec(
     tracks=("state", "blind", "pixels", "pixels-only", "pixels-privileged"),
     summary="positions in metres, the task's own reward",
     source="arXiv:1802.09464",
+)
+
+IMAGE_GOALS = GoalSpaceSpec(
+    name="image",
+    build=ImageGoals,
+    tracks=("image-goal",),
+    summary="images of the goals, the task's own reward",
+    source="arXiv:1707.01495, on frames",
 )

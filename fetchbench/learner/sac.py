@@ -11,6 +11,8 @@ from __future__ import annotations
 import copy
 import functools
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -46,13 +48,16 @@ class Observer(Protocol):
 
 @dataclass
 class Auxiliary:
-    """An auxiliary loss in use: its spec, module and weight, and the momentum encoder where it has one."""
+    """An auxiliary loss in use: its spec, module and weight, the momentum encoder where it has one, and its own numbers."""
 
     spec: AuxiliaryLossSpec
     module: nn.Module
     weight: float
-    horizon: int
     momentum: nn.Module | None
+    horizon: int
+    period: int
+    pretraining_updates: int
+    batch_size: int | None
 
 
 @dataclass(frozen=True)
@@ -139,13 +144,16 @@ class Learner:
     # -- acting -------------------------------------------------------------------------------------------------------
 
     @torch.no_grad()
-    def act(self, frames: Tensor | None, vectors: Tensor, noise: Tensor | None = None) -> Tensor:
+    def act(
+        self, frames: Tensor | None, vectors: Tensor, noise: Tensor | None = None, goal_frames: Tensor | None = None
+    ) -> Tensor:
         """Choose actions.
 
         Args:
             frames: ``uint8 (N, F, 3, H, W)``; ``None`` without an encoder.
             vectors: ``float32 (N, V)``, the embedded goal included.
             noise: Standard normal ``(N, A)`` to explore; ``None`` for the deterministic policy.
+            goal_frames: ``uint8 (N, 3, H, W)``, where the encoder sees goals.
 
         Returns:
             ``float32 (N, A)`` in [-1, 1].
@@ -153,21 +161,38 @@ class Learner:
         z = None
         if self.encoders is not None and frames is not None:
             z = self.features(self.encoders.actor, frames)
+            if goal_frames is not None:
+                z = torch.cat([z, self.features(self.encoders.actor, self.stacked(goal_frames))], dim=1)
         action: Tensor = self.actor(z, vectors, noise)[0]
         return action
+
+    def stacked(self, frames: Tensor) -> Tensor:
+        """Single frames, each repeated to fill a stack: ``(N, *item)`` -> ``(N, F, *item)``."""
+        return frames[:, None].expand(-1, self.stack, *[-1] * (frames.dim() - 1))
 
     def seen(self, frames: Tensor) -> Tensor:
         """What acting sees of frames ``uint8 (N, F, 3, H_in, W_in)``: ``(N, F, 3, H, W)``, nothing random."""
         return frames if self.augmentation is None else self.augmentation.evaluate(frames)
 
-    @torch.no_grad()
     def features(self, encoder: nn.Module, frames: Tensor) -> Tensor:
         """What one of the encoders says of frames when it acts: ``uint8 (N, F, 3, H, W)`` -> ``float32 (N, dim)``."""
-        assert self.encoders is not None
-        self.encoders.eval()
-        z: Tensor = encoder(self.seen(frames))
-        self.encoders.train()
+        with self.evaluating():
+            z: Tensor = encoder(self.seen(frames))
         return z
+
+    @contextmanager
+    def evaluating(self) -> Iterator[None]:
+        """Encoders and auxiliary loss in evaluation mode and without gradient, as when acting."""
+        modules = [*([self.encoders] if self.encoders else []), *([self.auxiliary.module] if self.auxiliary else [])]
+        modes = [module.training for module in modules]
+        for module in modules:
+            module.eval()
+        try:
+            with torch.no_grad():
+                yield
+        finally:
+            for module, mode in zip(modules, modes, strict=True):
+                module.train(mode)
 
     # -- learning -----------------------------------------------------------------------------------------------------
 
@@ -183,7 +208,7 @@ class Learner:
             Scalars for the metrics, on the device; of a captured graph, until the next update.
         """
         weights = Weights(**{loss: self.routing.at(loss, self.updates) for loss in ("critic", "actor", "auxiliary")})
-        due = self.auxiliary is not None and self.updates % self.auxiliary.spec.period == 0
+        due = self.auxiliary is not None and self.updates % self.auxiliary.period == 0
         if self._graphs is None or observer is not None:
             metrics = self._update(batch, draws, weights, due, observer)
         else:
@@ -222,20 +247,32 @@ class Learner:
         """z of the K views for critic and actor, and of the M next views for the actor and the target."""
         if self.encoders is None or batch.frames is None:
             return None, None, None, None
-        e, f, encode = self.encoders, self.stack, self._encode
-        frames = self._augmented(batch.frames[:, :f], draws.views)
-        following = self._augmented(batch.frames[:, 1 : f + 1], draws.next_views)
+        e, f, goals = self.encoders, self.stack, None if batch.goal_frames is None else self.stacked(batch.goal_frames)
+        # A goal is augmented as the observation beside it is: where things are to go, seen from where they are, stands.
+        frames = self._views(batch.frames[:, :f], goals, draws.views)
+        following = self._views(batch.frames[:, 1 : f + 1], goals, draws.next_views)
+
+        def encode(encoder: nn.Module, parts: list[Tensor]) -> Tensor:
+            """z of the observations, and of the goals beside them where they are images; one pass for both."""
+            if len(parts) == 1:
+                return self._encode(encoder, parts[0])
+            return torch.cat(self._encode(encoder, torch.cat(parts)).chunk(len(parts)), dim=1)
+
         with torch.set_grad_enabled(weights.critic > 0 or (weights.actor > 0 and not e.separate)):
             z = encode(e.critic, frames)
         z_actor = z
         if e.separate:
             with torch.set_grad_enabled(weights.actor > 0):
-                z_actor = encode(e.actor, frames[: len(batch.action)])
+                z_actor = encode(e.actor, [each[: len(batch.action)] for each in frames])
         with torch.no_grad():
             z_next_actor = encode(e.actor, following)
             target = e.target if e.target is not None else e.critic
             z_next_target = z_next_actor if target is e.actor else encode(target, following)
         return z, z_actor, z_next_actor, z_next_target
+
+    def _views(self, observations: Tensor, goals: Tensor | None, draws: Tensor) -> list[Tensor]:
+        """Augmented observations and, where goals are images, goals."""
+        return [self._augmented(frames, draws) for frames in (observations, goals) if frames is not None]
 
     def _augmented(self, frames: Tensor, draws: Tensor) -> Tensor:
         """``(B, F, 3, H, W)`` -> its views one behind the other, ``(views * B, F, 3, H, W)``."""

@@ -21,6 +21,7 @@ class EpisodeBatch:
         desired: ``float32 (N, G)``, the goal that the episode pursued.
         action: ``float32 (N, T, A)`` in [-1, 1].
         frames: ``(N, T+1, *item)``, one frame per state; ``None`` without pixels.
+        goal_frames: ``(N, *item)``, an image of the goal; ``None`` on tracks without.
     """
 
     observation: np.ndarray
@@ -28,6 +29,7 @@ class EpisodeBatch:
     desired: np.ndarray
     action: np.ndarray
     frames: np.ndarray | None
+    goal_frames: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.desired)
@@ -52,6 +54,7 @@ class Replay:
         goal_dim: G, of the pursued goals (3 in the vector goal space).
         frame: Shape of one stored frame, ``(3, H, W)``; ``None`` stores no frames.
         frame_dtype: ``torch.uint8`` for pixels.
+        goal_frames: Whether an image of each episode's goal is kept too.
         device: Where batches are wanted.
         frames_device: Where frames are kept; the same device where it is large enough.
     """
@@ -66,6 +69,7 @@ class Replay:
         goal_dim: int = 3,
         frame: tuple[int, ...] | None = None,
         frame_dtype: torch.dtype = torch.uint8,
+        goal_frames: bool = False,
         device: torch.device | str = "cpu",
         frames_device: torch.device | str | None = None,
     ) -> None:
@@ -79,6 +83,10 @@ class Replay:
         self.achieved = torch.zeros(capacity, horizon + 1, 3, device=device)
         self.desired = torch.zeros(capacity, goal_dim, device=device)
         self.action = torch.zeros(capacity, horizon, action_dim, device=device)
+        self.goal_frames: Tensor | None = None
+        """``(capacity, *item)``, on :attr:`device`; ``None`` where none are kept."""
+        if goal_frames and frame is not None:
+            self.goal_frames = torch.zeros(capacity, *frame, dtype=frame_dtype, device=device)
         self._frames: Tensor | None = None
         self._staging: Staging | None = None
         if frame is not None:
@@ -110,8 +118,7 @@ class Replay:
     def bytes(self) -> int:
         """Memory of the transitions held, in bytes."""
         tensors = [self.observation, self.achieved, self.desired, self.action]
-        if self._frames is not None:
-            tensors.append(self._frames)
+        tensors += [kept for kept in (self._frames, self.goal_frames) if kept is not None]
         return int(sum(t.nbytes for t in tensors) / self.capacity * len(self))
 
     def add(self, episodes: EpisodeBatch) -> None:
@@ -122,6 +129,9 @@ class Replay:
         """
         if (episodes.frames is not None) != self.has_frames:
             raise ValueError(f"the replay stores {'frames' if self.has_frames else 'no frames'}, the episodes differ")
+        if (episodes.goal_frames is not None) != (self.goal_frames is not None):
+            kept = "no goal images" if self.goal_frames is None else "goal images"
+            raise ValueError(f"the replay stores {kept}, the episodes differ")
         for name, array in episodes.arrays().items():
             expected = self._expected(name)
             if tuple(array.shape[1:]) != expected:
@@ -153,6 +163,7 @@ class Replay:
             desired=gather("desired"),
             action=gather("action"),
             frames=gather("frames") if self.has_frames else None,
+            goal_frames=None if self.goal_frames is None else gather("goal_frames"),
         )
 
     def stacks(self, episode: Tensor, step: Tensor, frames: int, following: int) -> Tensor:
@@ -175,6 +186,11 @@ class Replay:
         index = (episode[:, None] * (self.horizon + 1) + states).flatten()
         gathered = stored.index_select(0, index) if self._staging is None else self._staging.gather(stored, index)
         return gathered.reshape(*states.shape, *stored.shape[1:])
+
+    def frames_at(self, episode: Tensor, state: Tensor) -> Tensor:
+        """Single frames: ``int64 (B,)`` slots and states 0..T, on any device -> ``(B, *item)`` on :attr:`device`."""
+        there = self.frames_device
+        return self.stacks(episode.to(there), state.to(there), frames=1, following=0)[:, 0]
 
     def _part(self, name: str) -> Tensor:
         if name != "frames":

@@ -19,7 +19,7 @@ def sample_indices(draws: Tensor, episodes: int, horizon: int, *, k: int, strate
     ``episode`` draws from 1..T.
 
     Args:
-        draws: ``float64 (B, 4)``, uniform in [0, 1).
+        draws: ``float64 (B, 4 + n)``, uniform in [0, 1); those beyond :data:`DRAWS` are the goal space's own.
         episodes: Episodes held, in slots 0..episodes-1.
         horizon: T.
         k: Relabelled goals per original one.
@@ -45,4 +45,5 @@ def sample_indices(draws: Tensor, episodes: int, horizon: int, *, k: int, strate
     else:
         raise ValueError(f"unknown relabelling strategy {strategy!r}: one of {', '.join(STRATEGIES)}")
     # u * n can round up to n for u just below 1.
-    return GoalIndices(episode, step, relabelled, goal_step.clamp_(max=horizon), draws[:, 3].float())
+    source, own = draws[:, 3].float(), draws[:, DRAWS:].float()
+    return GoalIndices(episode, step, relabelled, goal_step.clamp_(max=horizon), source, own)

@@ -62,6 +62,11 @@ class Block:
     rows: Sequence[Row]
 
 
+def cm(distance_m: float) -> str:
+    """A distance as notes state it."""
+    return f"{100 * distance_m:.1f} cm"
+
+
 def contact_sheet(title: str, subtitle: str, blocks: Sequence[Block]) -> bytes:
     """Lay out blocks of rows; returns a PNG file's content."""
     # Not pyplot: nothing global, no display.

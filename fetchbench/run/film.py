@@ -27,18 +27,22 @@ class Episode:
     Attributes:
         seed: It was reset with.
         achieved: ``float64 (T+1, 3)``, metres.
+        desired: ``float64 (3,)``, the goal, metres.
         distance_m: ``float64 (T+1,)``, from the goal.
         solved: ``bool (T+1,)``.
-        views: ``uint8 (T+1, 3, S, S)``, for a person: large, the goal marker shown.
+        views: ``uint8 (T+1, 3, S, S)``, for a person: large, the goal marker shown; ``None`` where nobody watched.
         frames: ``uint8 (T+1, 3, H, W)``, drawn for the encoder; ``None`` on tracks without frames.
+        goal_frame: ``uint8 (3, H, W)``, the image of its goal, drawn likewise; ``None`` where goals are not images.
     """
 
     seed: int
     achieved: NDArray[np.float64]
+    desired: NDArray[np.float64]
     distance_m: NDArray[np.float64]
     solved: NDArray[np.bool_]
-    views: NDArray[np.uint8]
+    views: NDArray[np.uint8] | None
     frames: NDArray[np.uint8] | None
+    goal_frame: NDArray[np.uint8] | None = None
 
 
 class FilmedEnvironment(VectorEnvironment):
@@ -46,13 +50,17 @@ class FilmedEnvironment(VectorEnvironment):
 
     Attributes:
         film: One ``uint8 (N, 3, H, W)`` per state; empty without pixels.
+        goals: ``uint8 (N, 3, H, W)``, images of the goals; ``None`` without such.
     """
 
     film: list[NDArray[np.uint8]]
+    goals: NDArray[np.uint8] | None
 
     def reset(self, seeds: Sequence[int]) -> Observations:
         self.film = []
-        return super().reset(seeds)
+        state = super().reset(seeds)
+        self.goals = state.goal_frames
+        return state
 
     def step_wait(self) -> Observations:
         state = super().step_wait()
@@ -61,11 +69,16 @@ class FilmedEnvironment(VectorEnvironment):
         return state
 
 
-def shoot(trained: Trained, count: int = 2) -> list[Episode]:
+def shoot(trained: Trained, count: int = 2, unwatched: int = 0) -> list[Episode]:
     """Run the first ``count`` episodes of the last evaluation that were unsolved at reset again.
 
     Two environments take the same actions from the same seeds, which gives the same episodes: one draws for the encoder, the
     other for a person. A worker draws at one size alone.
+
+    Args:
+        trained: The run.
+        count: Episodes that a person sees.
+        unwatched: Further ones, drawn for the encoder alone.
 
     Raises:
         RenderingError: There is no usable OpenGL.
@@ -73,29 +86,40 @@ def shoot(trained: Trained, count: int = 2) -> list[Episode]:
     """
     request, built = trained.request, trained.built
     task = get_task(request.task)
+    images = request.pixel_track == "image-goal"
     shown = request.scene.model_copy(update={"marker": "shown"})
     with (
-        FilmedEnvironment(task, request.scene, built.rendered, count) as played,
-        FilmedEnvironment(task, shown, VIEW, count) as watched,
+        FilmedEnvironment(task, request.scene, built.rendered, count + unwatched, image_goals=images) as played,
+        FilmedEnvironment(task, shown, VIEW, count, image_goals=images) as watched,
     ):
         evaluation = max(len(trained.evaluations) - 1, 0)
         seeds = unsolved(played, task, lambda episode: evaluation_seed(request.task, request.seed, evaluation, episode))
-        watched.reset(seeds)
+        watched.reset(seeds[:count])
         rollout = Rollout(played, task, built, seeds)
         while not rollout.over:
             action = rollout.act()
             rollout.begin(action)
-            watched.step_async(action)
+            watched.step_async(action[:count])
             rollout.finish()
             watched.step_wait()
-        views = np.stack(watched.film, axis=1)  # (N, T+1, 3, S, S)
-        frames = np.stack(played.film, axis=1) if played.film else None
+        views = np.stack(watched.film, axis=1)  # (count, T+1, 3, S, S)
+        frames = np.stack(played.film, axis=1) if played.film else None  # (N, T+1, 3, H, W)
+        images_of_goals = played.goals if built.goal_images else None
     goals = np.repeat(rollout.desired[:, None], task.horizon + 1, axis=1)
     distance = np.linalg.norm(rollout.achieved - goals, axis=-1)
     solved = task.success(rollout.achieved, goals)
     return [
-        Episode(seeds[i], rollout.achieved[i], distance[i], solved[i], views[i], None if frames is None else frames[i])
-        for i in range(count)
+        Episode(
+            seed=seeds[i],
+            achieved=rollout.achieved[i],
+            desired=rollout.desired[i],
+            distance_m=distance[i],
+            solved=solved[i],
+            views=views[i] if i < count else None,
+            frames=None if frames is None else frames[i],
+            goal_frame=None if images_of_goals is None else images_of_goals[i],
+        )
+        for i in range(count + unwatched)
     ]
 
 

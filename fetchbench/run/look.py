@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -55,7 +54,7 @@ def look(built: Built, frames: NDArray[np.uint8], moments: Sequence[int]) -> Loo
     encoders = learner.encoders
     if encoders is None:
         raise ValueError("this method has no encoder")
-    with torch.no_grad(), evaluating(learner):
+    with learner.evaluating():
         given = shown(learner, frames, moments)
         # An encoder of single frames is asked about the newest alone.
         encoder, asked = encoders.actor, given
@@ -65,10 +64,8 @@ def look(built: Built, frames: NDArray[np.uint8], moments: Sequence[int]) -> Loo
         maps = (
             None if points is not None else _offer("encoder", encoder, "feature_map", asked, (len(moments), None, None, None))
         )
-        decoder = None if learner.auxiliary is None else learner.auxiliary.module
         # The auxiliary loss works on the critic's encoder, where there are two.
-        z = encoders.critic(given)
-        decoded = _offer("auxiliary loss", decoder, "reconstruct", z, tuple(given.shape))
+        decoded = decode(learner, encoders.critic(given), tuple(given.shape[1:]))
     channels = points if points is not None else maps
     return Look(
         frames=_array(given[:, -1]),
@@ -76,28 +73,33 @@ def look(built: Built, frames: NDArray[np.uint8], moments: Sequence[int]) -> Loo
         points=None if points is None else _array(points.float()),
         activation=None if maps is None else _array(maps.float().mean(dim=1)),
         channels=0 if channels is None else channels.shape[1],
-        reconstruction=None if decoded is None else _array(decoded[:, -1]),
+        reconstruction=decoded,
     )
+
+
+def decode(learner: Learner, z: Tensor, shape: tuple[int, ...]) -> NDArray[np.uint8] | None:
+    """What the auxiliary loss's decoder makes of features.
+
+    Args:
+        learner: In evaluation mode.
+        z: ``(K, dim)``.
+        shape: ``(F, 3, H, W)``, of the stacks that its encoder is given.
+
+    Returns:
+        The newest frame of each stack, ``uint8 (K, 3, H, W)``; ``None`` without a decoder.
+
+    Raises:
+        PluginError: It fails, or what it returns has the wrong shape.
+    """
+    module = None if learner.auxiliary is None else learner.auxiliary.module
+    decoded = _offer("auxiliary loss", module, "reconstruct", z, (len(z), *shape))
+    return None if decoded is None else _array(decoded[:, -1])
 
 
 def shown(learner: Learner, frames: NDArray[np.uint8], moments: Sequence[int]) -> Tensor:
     """The stacks that the encoder is given when it acts: ``uint8 (T+1, 3, H, W)`` -> ``uint8 (K, F, 3, H', W')``."""
     states = (np.asarray(moments)[:, None] + np.arange(1 - learner.stack, 1)).clip(0)  # (K, F)
     return learner.seen(torch.from_numpy(frames[states]).to(learner.device))
-
-
-@contextmanager
-def evaluating(learner: Learner) -> Iterator[None]:
-    """Encoders and auxiliary loss in evaluation mode, as when acting."""
-    modules = [*([learner.encoders] if learner.encoders else []), *([learner.auxiliary.module] if learner.auxiliary else [])]
-    modes = [module.training for module in modules]
-    for module in modules:
-        module.eval()
-    try:
-        yield
-    finally:
-        for module, mode in zip(modules, modes, strict=True):
-            module.train(mode)
 
 
 def _offer(kind: str, module: nn.Module | None, name: str, given: Tensor, shape: tuple[int | None, ...]) -> Tensor | None:

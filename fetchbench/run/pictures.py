@@ -10,16 +10,22 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from fetchbench.environment.tasks import get_task
 from fetchbench.errors import one_line
 from fetchbench.learner.build import Built
 from fetchbench.records.store import storage_errors, write_atomically
-from fetchbench.run.contact_sheet import Block, Row, contact_sheet
+from fetchbench.run.contact_sheet import Block, Row, cm, contact_sheet
 from fetchbench.run.film import Episode, shoot
+from fetchbench.run.goal_distance import measure
+from fetchbench.run.goal_pictures import OUTCOMES, distance_plot, goal_blocks, scenes_of
 from fetchbench.run.look import Look, look, shown
 from fetchbench.run.trained import Trained, build_run, restore
 
 MOMENTS = 8
 """Columns of the contact sheet."""
+
+FILMED = 2
+"""Episodes that are shown from beginning to end."""
 
 STEP_S = 0.04
 """Seconds of simulated time per step."""
@@ -36,19 +42,24 @@ class Pictures:
         contact_sheet: A PNG file.
         video: An MP4 file (H.264), in real time.
         lines: What they show, a line per episode.
+        goal_distance: A PNG file, of a method with a distance between images; ``None`` of others.
     """
 
     contact_sheet: Path
     video: Path
     lines: tuple[str, ...]
+    goal_distance: Path | None = None
 
     @property
-    def paths(self) -> tuple[Path, Path]:
-        return self.contact_sheet, self.video
+    def paths(self) -> tuple[Path, ...]:
+        found = (self.contact_sheet, self.video, self.goal_distance)
+        return tuple(path for path in found if path is not None)
 
 
 def draw(folder: Path, plugins: Sequence[Path] = ()) -> Pictures:
     """Draw a run as far as its last checkpoint: ``pictures/contact-sheet.png`` and ``pictures/rollout.mp4`` in its folder.
+
+    Of a method that has a distance between images, also ``pictures/goal-distance.png``: that distance beside the true one.
 
     Args:
         folder: The run's.
@@ -62,21 +73,35 @@ def draw(folder: Path, plugins: Sequence[Path] = ()) -> Pictures:
 
 def draw_trained(folder: Path, trained: Trained) -> Pictures:
     """Draw a run whose networks are at hand; else like :func:`draw`."""
-    episodes = shoot(trained)
+    built = trained.built
+    pursued = shoot(trained, FILMED, OUTCOMES - FILMED if built.goal_images else 0)
+    episodes = pursued[:FILMED]
+    scenes = scenes_of(trained)
+    pairs = None if scenes is None else measure(built, scenes)
     pictures = folder / "pictures"
-    made = Pictures(pictures / "contact-sheet.png", pictures / "rollout.mp4", tuple(map(outcome, episodes)))
+    made = Pictures(
+        contact_sheet=pictures / "contact-sheet.png",
+        video=pictures / "rollout.mp4",
+        lines=tuple(map(outcome, episodes)),
+        goal_distance=None if pairs is None else pictures / "goal-distance.png",
+    )
     horizon = len(episodes[0].solved) - 1
     moments = np.linspace(0, horizon, MOMENTS).round().astype(int).tolist()
     blocks = [
         Block(
             heading=f"episode {number}: {line}",
             columns=[f"step {moment} ({moment * STEP_S:.2f} s)" for moment in moments],
-            rows=rows(episode, moments, None if episode.frames is None else look(trained.built, episode.frames, moments)),
+            rows=rows(episode, moments, None if episode.frames is None else look(built, episode.frames, moments)),
         )
         for number, (episode, line) in enumerate(zip(episodes, made.lines, strict=True), 1)
     ]
-    write_atomically(made.contact_sheet, contact_sheet(*titles(trained), blocks))
-    write_video(made.video, (frame for episode in episodes for frame in film(trained.built, episode)))
+    if built.goal_images:
+        blocks += goal_blocks(trained, pursued, scenes)
+    title, subtitle = titles(trained)
+    write_atomically(made.contact_sheet, contact_sheet(title, subtitle, blocks))
+    write_video(made.video, (frame for episode in episodes for frame in film(built, episode)))
+    if made.goal_distance is not None and pairs is not None:
+        write_atomically(made.goal_distance, distance_plot(title, get_task(trained.request.task), pairs))
     return made
 
 
@@ -102,10 +127,6 @@ def outcome(episode: Episode) -> str:
     return f"{'solved' if episode.solved[-1] else 'not solved'}, {cm(episode.distance_m[-1])} from the goal"
 
 
-def cm(distance_m: float) -> str:
-    return f"{100 * distance_m:.1f} cm"
-
-
 def titles(trained: Trained) -> tuple[str, str]:
     """What the sheet is of, and how good that is."""
     request, points = trained.request, trained.evaluations
@@ -127,10 +148,11 @@ def rows(episode: Episode, moments: Sequence[int], seen: Look | None) -> list[Ro
     """The rows of one episode.
 
     Args:
-        episode: The episode.
+        episode: One that was watched.
         moments: K states of it.
         seen: What the encoder made of them; ``None`` without one.
     """
+    assert episode.views is not None
     found = [
         Row(
             caption="rollout, as a person\nmay see it: goal marker\nshown, green if solved",
@@ -163,6 +185,7 @@ def _encoder_rows(seen: Look) -> list[Row]:
 
 def film(built: Built, episode: Episode) -> Iterator[NDArray[np.uint8]]:
     """The video's frames, ``uint8 (S, W, 3)``: a person's view and, where there is an encoder, what it sees beside it."""
+    assert episode.views is not None
     panels = [episode.views]
     if episode.frames is not None:
         states = range(len(episode.frames))

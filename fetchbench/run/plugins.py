@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from fetchbench.learner.goals import VECTOR_GOALS
+from fetchbench.learner.goals import IMAGE_GOALS, VECTOR_GOALS
 from fetchbench.registry import Registry, load_registry
 
 
@@ -15,4 +15,4 @@ def load_plugins(files: Sequence[Path] = ()) -> Registry:
     Args:
         files: Plugin files named by the user.
     """
-    return load_registry(files, builtin=[("goal-space", VECTOR_GOALS)])
+    return load_registry(files, builtin=[("goal-space", VECTOR_GOALS), ("goal-space", IMAGE_GOALS)])

@@ -43,6 +43,7 @@ class Policy:
         achieved: NDArray[np.float64],
         desired: NDArray[np.float64],
         frame: NDArray[np.uint8] | None = None,
+        goal_frame: NDArray[np.uint8] | None = None,
     ) -> NDArray[np.float32]:
         """Choose an action.
 
@@ -51,6 +52,7 @@ class Policy:
             achieved: ``(3,)``, metres; unused but on the track ``pixels-privileged``.
             desired: ``(3,)``, metres.
             frame: ``uint8 (3, H, W)`` of this step, for policies that see frames.
+            goal_frame: ``uint8 (3, H, W)``, an image of the goal, for policies whose goals are images.
 
         Returns:
             ``float32 (A,)`` in [-1, 1].
@@ -63,18 +65,27 @@ class Policy:
         def tensor(values: NDArray[np.float64]) -> torch.Tensor:
             return torch.from_numpy(np.asarray(values, np.float32)[None]).to(device)
 
-        frames = None
+        frames = images = None
         if self.pixels is not None:
-            expected = (3, self.pixels.size, self.pixels.size)
-            if frame is None or frame.shape != expected:
-                raise ValueError(f"frame is {None if frame is None else frame.shape}: this policy sees frames {expected}")
+            frame = self._checked("frame", frame, self.pixels.size)
             # Before the first step the first frame is repeated.
             self._frames.extend([frame.copy()] * (1 if self._frames else built.learner.stack))
             frames = torch.from_numpy(np.stack(self._frames)[None]).to(device)  # (1, F, 3, H, W)
-        goal = built.goals.embed(tensor(desired))
+            if built.goal_images:
+                images = torch.from_numpy(self._checked("goal_frame", goal_frame, self.pixels.size)[None]).to(device)
+        goal = built.goals.embed(built.goals.from_task(tensor(desired), images))
         vectors = torch.cat([built.vectors(tensor(observation), tensor(achieved)), goal], dim=-1)
-        action: NDArray[np.float32] = built.learner.act(frames, vectors)[0].cpu().numpy()
+        shown = images if hasattr(built.goals, "goal_frames") else None
+        action: NDArray[np.float32] = built.learner.act(frames, vectors, goal_frames=shown)[0].cpu().numpy()
         return action
+
+    @staticmethod
+    def _checked(name: str, frame: NDArray[np.uint8] | None, size: int) -> NDArray[np.uint8]:
+        """A frame of the shape that the policy sees."""
+        expected = (3, size, size)
+        if frame is None or frame.shape != expected:
+            raise ValueError(f"{name} is {None if frame is None else frame.shape}: this policy sees frames {expected}")
+        return frame
 
 
 def load_policy(run: Path | str, plugins: Sequence[Path | str] = ()) -> Policy:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import math
 import time
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -17,29 +16,23 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from fetchbench.environment.tasks import Task, get_task
+from fetchbench.environment.tasks import get_task
 from fetchbench.environment.vector import VectorEnvironment
-from fetchbench.errors import DivergedError
 from fetchbench.learner.build import Built
-from fetchbench.learner.sac import Learner
-from fetchbench.records.schema import Probe, RunRequest
-from fetchbench.run.streams import stream_seed
+from fetchbench.records.schema import GoalDistance, Probe, RunRequest
+from fetchbench.run.goal_distance import measure
+from fetchbench.run.scenes import SCENES_PER_RESET, Scenes, draw_scenes, embed
 from fetchbench.statistics.probing import FOLDS, Readout, dead_units, drift, effective_rank, read_out
 
 INTERVALS = 4
 """Encoders that learn are probed before training and after each quarter of the budget."""
 
 MOST_SCENES = 2000
-SCENES_PER_RESET = 10
 FEWEST_SCENES = FOLDS * SCENES_PER_RESET
 STEPS_PER_SCENE = 10
 """A run draws at most one scene for so many of its own steps, so that a short one spends its time on learning."""
 FRAMES_PER_FROZEN_FRAME = 50
 """Of frozen encoders, whose whole cost may be embedding frames: at most one probed frame for so many of the run's own."""
-
-BATCH = 256
-BATCH_PIXELS = 2**22
-"""Largest batch, in stacks and in pixels: a large network on large frames must not need more memory than training does."""
 
 READ_FEATURES = 2048
 """Features that are read out and ranked, evenly spaced where there are more: flattened maps are tens of thousands wide."""
@@ -50,21 +43,6 @@ RANK_SCENES = 1000
 """The effective rank is that of the first scenes."""
 DRIFT_SCENES, DRIFT_FEATURES = 256, 1024
 """Drift is measured on the first scenes, and on features evenly spaced where there are more: a checkpoint keeps them."""
-
-
-@dataclass(frozen=True)
-class Scenes:
-    """Stacks of frames and where things are in the last frame of each.
-
-    Attributes:
-        frames: ``uint8 (n, F, 3, H, W)``.
-        positions: ``"gripper_xyz"`` -> ``float64 (n, 3)`` and, on tasks with an object, ``"object_xy"`` -> ``(n, 2)``, metres.
-        resets: ``int64 (n,)``, the number of the reset that each began with.
-    """
-
-    frames: NDArray[np.uint8]
-    positions: dict[str, NDArray[np.float64]]
-    resets: NDArray[np.int64]
 
 
 def scene_count(request: RunRequest, frozen: bool) -> int:
@@ -83,68 +61,6 @@ def scene_count(request: RunRequest, frozen: bool) -> int:
     return max(FEWEST_SCENES, count // SCENES_PER_RESET * SCENES_PER_RESET)
 
 
-def draw_scenes(environment: VectorEnvironment, task: Task, stack: int, count: int) -> Scenes:
-    """Draw scenes: a function of the task and of their number alone, however many environments draw them.
-
-    In each scene the gripper and the object are scattered, and the gripper then moves on at a constant random action for the
-    frames of a stack.
-
-    Args:
-        environment: Draws frames. Whatever it was doing is lost.
-        task: Its task.
-        stack: F, frames per scene.
-        count: A multiple of :data:`SCENES_PER_RESET`; fewer scenes are the first of more.
-    """
-    n, resets = environment.count, count // SCENES_PER_RESET
-    frames: NDArray[np.uint8] | None = None
-    observation = np.empty((count, task.observation_dim))
-    achieved = np.empty((count, task.goal_dim))
-    for first in range(0, resets, n):
-        plans = [_Plan(task, first + i) for i in range(n)]
-        kept = min(n, resets - first)  # the last environments may be idle in the last round
-        environment.reset([plan.reset for plan in plans])
-        for scene in range(SCENES_PER_RESET):
-            rows = (first + np.arange(kept)) * SCENES_PER_RESET + scene
-            state = environment.scatter([plan.scatter[scene] for plan in plans])
-            for f in range(stack):
-                if f > 0:
-                    state = environment.step(np.stack([plan.actions[scene] for plan in plans]))
-                assert state.frames is not None  # a method with an encoder draws
-                if frames is None:
-                    frames = np.empty((count, stack, *state.frames.shape[1:]), np.uint8)
-                frames[rows, f] = state.frames[:kept]
-            observation[rows], achieved[rows] = state.observation[:kept], state.achieved[:kept]
-    assert frames is not None
-    positions = {"gripper_xyz": observation[:, :3]} | ({"object_xy": achieved[:, :2]} if task.has_object else {})
-    return Scenes(frames, positions, np.arange(count) // SCENES_PER_RESET)
-
-
-class _Plan:
-    """The random numbers of one reset's scenes, from a stream that no run draws from."""
-
-    def __init__(self, task: Task, reset: int) -> None:
-        rng = np.random.default_rng(stream_seed(task.id, 0, "probe", reset))
-        self.reset, *self.scatter = rng.integers(2**62, size=1 + SCENES_PER_RESET).tolist()
-        self.actions = rng.uniform(-1, 1, (SCENES_PER_RESET, task.action_dim)).astype(np.float32)
-
-
-def embed(learner: Learner, encoder: nn.Module, frames: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """Features of stacks as they are when acting: ``uint8 (n, F, 3, H, W)`` -> ``float32 (n, dim)``.
-
-    Raises:
-        DivergedError: A feature is not finite.
-    """
-    size = max(1, min(BATCH, BATCH_PIXELS // (frames.shape[1] * frames.shape[3] * frames.shape[4])))
-    parts = []
-    for start in range(0, len(frames), size):
-        batch = torch.from_numpy(frames[start : start + size]).to(learner.device)
-        parts.append(learner.features(encoder, batch).float().cpu())
-    z: NDArray[np.float32] = torch.cat(parts).numpy()
-    if not np.isfinite(z).all():
-        raise DivergedError(f"a feature of the encoder is not finite after {learner.updates} updates")
-    return z
-
-
 class Probes:
     """The probes of one run, at the points that are due.
 
@@ -158,6 +74,8 @@ class Probes:
 
     Attributes:
         points: What was found so far, by rising step.
+        goal_distance: How well the method's distance between images follows the true one, at the last point; ``None`` before,
+            and where it has none.
         spent_s: Seconds that it took.
     """
 
@@ -166,6 +84,7 @@ class Probes:
         self._scenes: Scenes | None = None
         self._before: dict[str, Tensor] = {}
         self.points: list[Probe] = []
+        self.goal_distance: GoalDistance | None = None
         self.spent_s = 0.0
 
     def take(self, steps: int) -> list[Probe]:
@@ -187,6 +106,8 @@ class Probes:
         self._scenes = None if last else scenes
         if last:
             self._before.clear()
+            pairs = measure(self._built, scenes)
+            self.goal_distance = None if pairs is None else pairs.summary()
         self.points += found
         self.spent_s += time.monotonic() - began
         return found
@@ -233,12 +154,15 @@ class Probes:
     def state_dict(self) -> dict[str, Any]:
         """What continuing needs: the points so far, and the features that the next drift is measured from."""
         points = [point.model_dump() for point in self.points]
-        return {"points": points, "before": dict(self._before), "spent_s": self.spent_s}
+        distance = None if self.goal_distance is None else self.goal_distance.model_dump()
+        return {"points": points, "before": dict(self._before), "goal_distance": distance, "spent_s": self.spent_s}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Continue from :meth:`state_dict`."""
         self.points = [Probe(**point) for point in state["points"]]
         self._before, self.spent_s = dict(state["before"]), state["spent_s"]
+        distance = state.get("goal_distance")
+        self.goal_distance = None if distance is None else GoalDistance(**distance)
 
 
 def _evenly(width: int, most: int) -> NDArray[np.int64]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
@@ -13,6 +13,7 @@ from fetchbench.environment.vector import Observations, VectorEnvironment
 from fetchbench.errors import DivergedError
 from fetchbench.learner.build import Built
 from fetchbench.replay import EpisodeBatch
+from fetchbench.specs import Pursued
 
 
 class Rollout:
@@ -23,10 +24,12 @@ class Rollout:
         task: Horizon and dimensions.
         built: What the policy sees.
         seeds: One per episode.
-        goal_draws: Uniform ``(N, 1)``, for goal spaces that choose goals of their own; ``None`` pursues the task's.
+        explore: Chooses other goals than the task's, which it is given; ``None`` pursues those.
 
     Attributes:
+        desired: ``float64 (N, 3)``, the task's own goals, metres.
         frames: ``(N, T+1, *frame)``, what the replay keeps of each frame: pixels, or embeddings; ``None`` without either.
+        goal_frames: ``(N, *frame)``, the same of images of the goals that are pursued; ``None`` where goals are not images.
     """
 
     def __init__(
@@ -35,7 +38,7 @@ class Rollout:
         task: Task,
         built: Built,
         seeds: Sequence[int],
-        goal_draws: Tensor | None = None,
+        explore: Callable[[Pursued], Pursued] | None = None,
     ) -> None:
         self._environment, self._built, self._task = environment, built, task
         self._device = built.learner.device
@@ -47,15 +50,26 @@ class Rollout:
         self.step = 0
         first = environment.reset(seeds)
         self.desired = first.desired
-        goal = torch.from_numpy(first.desired).float()
-        if goal_draws is not None:
-            goal = built.goals.sample_exploration(goal, goal_draws)
-        self.goal = goal.to(self._device)
-        self._goal_embedding = built.goals.embed(self.goal)
+        self._pursue(first, explore)
         if built.frame is not None:
             kind = np.float32 if built.cached else np.uint8
             self.frames = np.zeros((n, steps + 1, *built.frame), kind)
         self._store(first)
+
+    def _pursue(self, first: Observations, explore: Callable[[Pursued], Pursued] | None) -> None:
+        built, images = self._built, None
+        if built.goal_images:
+            assert first.goal_frames is not None  # the environment was asked for them
+            images = torch.from_numpy(built.stored(first.goal_frames)).to(self._device)
+        desired = torch.from_numpy(first.desired).float().to(self._device)
+        if explore is None:
+            pursued = Pursued(built.goals.from_task(desired, images), images)
+        else:
+            pursued = explore(Pursued(desired, images))
+        self._goal_embedding = built.goals.embed(pursued.goals)
+        # Seen by the encoder only where the heads are given its features of goals too.
+        self._shown = pursued.frames if hasattr(built.goals, "goal_frames") else None
+        self.goal_frames = None if pursued.frames is None else pursued.frames.cpu().numpy()
 
     def act(self, noise: Tensor | None = None) -> np.ndarray:
         """The policy's actions here and now: ``float32 (N, A)``; deterministic without noise.
@@ -71,7 +85,8 @@ class Rollout:
         observation = torch.from_numpy(self.observation[:, self.step]).to(self._device)
         achieved = torch.from_numpy(self.achieved[:, self.step]).float().to(self._device)
         vectors = torch.cat([self._built.vectors(observation, achieved), self._goal_embedding], dim=-1)
-        action = learner.act(frames, vectors, None if noise is None else noise.to(self._device)).cpu().numpy()
+        noise = None if noise is None else noise.to(self._device)
+        action: np.ndarray = learner.act(frames, vectors, noise, self._shown).cpu().numpy()
         if not np.isfinite(action).all():
             raise DivergedError(f"the policy's action is not finite after {learner.updates} updates")
         return action
@@ -91,9 +106,11 @@ class Rollout:
         return self.step == self._task.horizon
 
     def episodes(self) -> EpisodeBatch:
-        """The finished episodes, for the replay."""
-        goal = self.goal.cpu().numpy()
-        return EpisodeBatch(self.observation, self.achieved.astype(np.float32), goal, self.action, self.frames)
+        """The finished episodes, for the replay. Where rewards are latent, it learns of no position: they are NaN."""
+        achieved, desired = self.achieved.astype(np.float32), self.desired.astype(np.float32)
+        if self._built.reward == "latent":
+            achieved, desired = np.full_like(achieved, np.nan), np.full_like(desired, np.nan)
+        return EpisodeBatch(self.observation, achieved, desired, self.action, self.frames, self.goal_frames)
 
     def _store(self, state: Observations) -> None:
         self.observation[:, self.step] = state.observation

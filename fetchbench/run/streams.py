@@ -21,6 +21,7 @@ STREAMS = (
     "evaluation",
     "audit",
     "probe",
+    "goals",
 )
 
 

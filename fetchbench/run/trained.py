@@ -83,6 +83,8 @@ def restore(folder: Path, request: RunRequest, built: Built) -> Trained:
     state = checkpoint.state()
     try:
         built.learner.load_state_dict(state["learner"])
+        if state.get("goals") and (load := getattr(built.goals, "load_state_dict", None)):
+            load(state["goals"])
         evaluations = [EvaluationPoint(**point) for point in state["evaluations"]]
         return Trained(request, built, state["steps"], evaluations)
     except (KeyError, RuntimeError, ValueError) as error:
@@ -100,7 +102,10 @@ def input_parts(request: RunRequest, built: Built) -> list[InputPart]:
     parts = []
     if built.feature_dim is not None:
         width = built.learner.actor.inputs.width - built.vectors.dim - goal
-        parts.append(InputPart("encoder", width, None if width == built.feature_dim else built.feature_dim))
+        sees_goals = hasattr(built.goals, "goal_frames")
+        features = built.feature_dim * (2 if sees_goals else 1)
+        name = "encoder, of frames and goal image" if sees_goals else "encoder"
+        parts.append(InputPart(name, width, None if width == features else features))
     if layout.indices:
         parts.append(InputPart("observation" if track == "state" else "proprioception", len(layout.indices)))
     if layout.includes_achieved:

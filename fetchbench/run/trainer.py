@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 import resource
 import time
@@ -27,7 +28,8 @@ from fetchbench.run.checkpoint import Checkpoint
 from fetchbench.run.evaluation import evaluate
 from fetchbench.run.probes import Probes
 from fetchbench.run.rollout import Rollout
-from fetchbench.run.streams import Generators, evaluation_seed, reset_seed
+from fetchbench.run.streams import Generators, evaluation_seed, reset_seed, stream_seed
+from fetchbench.specs import Pursued
 
 CORE_METRICS = ("critic_loss", "actor_loss", "auxiliary_loss", "q", "target", "alpha", "entropy")
 """What must stay finite; the other metrics are an auxiliary loss's own."""
@@ -82,6 +84,7 @@ class Trainer:
             goal_dim=task.goal_dim,
             frame=frame,
             frame_dtype=dtype,
+            goal_frames=self.built.goal_images,
             device=device,
             frames_device=frames_device(device, frames_bytes),
         )
@@ -158,7 +161,8 @@ class Trainer:
         s, n = self.request.learner, self.environment.count
         seeds = [reset_seed(self.request.task, self.request.seed, self.episodes + i) for i in range(n)]
         exploration = self.generators["exploration"]
-        rollout = Rollout(self.environment, self.task, self.built, seeds, torch.rand(n, 1, generator=exploration))
+        goal_draws = torch.rand(n, max(1, self.built.goal_draws), generator=exploration).to(self.learner.device)
+        rollout = Rollout(self.environment, self.task, self.built, seeds, functools.partial(self._explore, goal_draws))
         while not rollout.over:
             if self.steps < s.warmup_steps:
                 action = (torch.rand(n, self.task.action_dim, generator=exploration) * 2 - 1).numpy()
@@ -173,16 +177,25 @@ class Trainer:
                     self.credit -= 1
                     self._update()
             rollout.finish()
+        if rollout.frames is not None and self.built.reward == "latent" and self.learner.updates == 0:
+            # Random play pursues nothing, and networks that have learned nothing imagine nothing: where it came to is its goal.
+            rollout.goal_frames = rollout.frames[:, -1]
         self.replay.add(rollout.episodes())
         self.episodes += n
+        if self.learner.updates and (refresh := getattr(self.built.goals, "refresh", None)):
+            seed = stream_seed(self.request.task, self.request.seed, "goals", self.episodes)
+            refresh(self.replay, torch.Generator().manual_seed(seed))
+
+    def _explore(self, draws: Tensor, task: Pursued) -> Pursued:
+        return self.built.goals.sample_exploration(self.replay, task, draws)
 
     def _update(self) -> None:
         a = self.learner.auxiliary
-        if a is not None and self.learner.updates == 0 and a.spec.pretraining_updates:
-            self._pretrain(a.spec.pretraining_updates)
+        if a is not None and self.learner.updates == 0 and a.pretraining_updates:
+            self._pretrain(a.pretraining_updates)
         due = self.learner.updates == 0 or len(self.audit) <= len(self.evaluations)
         # An audit sees all losses at work.
-        due = due and (a is None or self.learner.updates % a.spec.period == 0)
+        due = due and (a is None or self.learner.updates % a.period == 0)
         observer = Audit(self.learner) if due else None
         batch = self.sampler(*self._replay_draws())
         self._last = self.learner.update(batch, self._draws(), observer)
@@ -193,13 +206,15 @@ class Trainer:
 
     def _pretrain(self, updates: int) -> None:
         for _ in range(updates):
-            sequences = self.sampler(*self._replay_draws()).sequences
+            draws, own = self._replay_draws()
+            sequences = self.sampler(draws).sequences if own is None else self.sampler.own_sequences(own)
             if sequences is not None:
                 self.learner.pretrain(sequences, self._draws())
 
     def _replay_draws(self) -> tuple[Tensor, Tensor | None]:
         generator, own = self.generators["replay"], self.built.own_batch
-        draws = torch.rand(self.request.learner.batch_size, DRAWS, generator=generator, dtype=torch.float64)
+        width = DRAWS + self.built.goal_draws
+        draws = torch.rand(self.request.learner.batch_size, width, generator=generator, dtype=torch.float64)
         if own is None:
             return draws, None
         return draws, torch.rand(own, DRAWS, generator=generator, dtype=torch.float64)
@@ -268,6 +283,7 @@ class Trainer:
             "evaluations": [point.model_dump() for point in self.evaluations],
             "audit": [entry.model_dump() for entry in self.audit],
             "probes": self.probes.state_dict(),
+            "goals": kept() if (kept := getattr(self.built.goals, "state_dict", None)) else {},
             "spent": {
                 "wall_s": self.spent["wall_s"] + wall,
                 "core_s": self.spent["core_s"] + core,
@@ -284,6 +300,8 @@ class Trainer:
         self.audit = [AuditEntry(**entry) for entry in state["audit"]]
         if "probes" in state:  # runs from before there were any go on; those without an encoder have none
             self.probes.load_state_dict(state["probes"])
+        if state.get("goals") and (load := getattr(self.built.goals, "load_state_dict", None)):
+            load(state["goals"])
         self.spent = {**state["spent"], "steps": float(self.steps), "updates": float(self.learner.updates)}
         self._began = (time.monotonic(), self._core_seconds())
 
@@ -302,6 +320,7 @@ class Trainer:
             parameters=self.parameters(),
             feature_dim=self.built.feature_dim,
             probes=self.probes.points,
+            goal_distance=self.probes.goal_distance,
         ).sealed()
 
     def parameters(self) -> dict[str, int]:

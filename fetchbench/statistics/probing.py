@@ -234,3 +234,12 @@ def _readout(residuals: Array, mean_residuals: Array) -> Readout:
         error=float(np.linalg.norm(residuals, axis=1).mean()),
         mean_error=float(np.linalg.norm(mean_residuals, axis=1).mean()),
     )
+
+
+def rank_correlation(first: Array, second: Array) -> float | None:
+    """Spearman's rank correlation of two series ``(n,)``, in [-1, 1]; ``None`` where either is constant."""
+    from scipy.stats import spearmanr
+
+    if np.ptp(first) == 0 or np.ptp(second) == 0:
+        return None
+    return float(np.clip(spearmanr(first, second).statistic, -1, 1))

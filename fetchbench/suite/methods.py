@@ -13,7 +13,7 @@ from fetchbench.protocol import PIXEL_TRACKS, TRACKS
 from fetchbench.records.schema import COMPONENT_FIELDS, Method
 from fetchbench.specs import PIXEL_PRESETS, PixelSpec
 from fetchbench.suite.components import read_component
-from fetchbench.suite.model import VECTOR_GOALS, Template
+from fetchbench.suite.model import Template, usual_goals
 from fetchbench.suite.problems import Problems, in_words, join, shown
 
 TEMPLATE_FIELDS = tuple(field for field in Method.model_fields if field not in ("name", "track"))
@@ -22,7 +22,6 @@ REMOVABLE = ("augmentation", "auxiliary_loss")
 """Fields where ``false`` takes away what the template names."""
 COMPANIONS = {"views": "augmentation", "target_views": "augmentation", "auxiliary_weight": "auxiliary_loss"}
 """Fields that mean nothing without another."""
-RUNNABLE_TRACKS = tuple(track for track in TRACKS if track != "image-goal")
 _PIXELS = TypeAdapter(PixelSpec)
 
 
@@ -93,6 +92,8 @@ def read_fields(problems: Problems, place: str, table: Mapping[str, Any], templa
         where = join(place, field)
         if field == "track":
             given[field] = read_track(problems, where, value)
+            if value == "image-goal" != template.track:
+                problems.add(where, 'needs `track = "image-goal"` for the whole suite: its rows must meet the same episodes')
         elif field == "pixels":
             given[field] = read_pixels(problems, where, problems.table(where, value), template.pixels)
         elif field in REMOVABLE and value is False:
@@ -106,12 +107,10 @@ def read_fields(problems: Problems, place: str, table: Mapping[str, Any], templa
     return {field: value for field, value in given.items() if value is not None}
 
 
-def read_track(problems: Problems, place: str, value: Any, known: Sequence[str] = RUNNABLE_TRACKS) -> str | None:
+def read_track(problems: Problems, place: str, value: Any, known: Sequence[str] = tuple(TRACKS)) -> str | None:
     """A track, or nothing and a problem."""
     if value is None:
         problems.add(place, f"missing; one of {', '.join(known)}")
-    elif value == "image-goal":
-        problems.add(place, f"no goal space serves 'image-goal' yet; use one of {', '.join(known)}")
     elif not isinstance(value, str):
         problems.add(place, f"must be one of {', '.join(known)}, not {shown(value)}")
     elif value not in known:
@@ -145,9 +144,10 @@ def assemble(problems: Problems, place: str, name: str, given: Mapping[str, Any]
     """
     track = given.get("track", template.track)
     if track not in PIXEL_TRACKS:
-        return Method(name=name, track=track, goal_space=given.get("goal_space", VECTOR_GOALS))
+        return Method(name=name, track=track, goal_space=given.get("goal_space", usual_goals(track)))
     values = {field: getattr(template, field) for field in TEMPLATE_FIELDS} | dict(given) | {"track": track}
     values |= {field: None for field in REMOVABLE if not values[field]}
+    values["goal_space"] = values["goal_space"] or usual_goals(track)
     for field, needed in COMPANIONS.items():
         if values[needed] is None:
             del values[field]

@@ -9,8 +9,10 @@ from fetchbench.protocol import Budget, Evaluation, LearnerSettings, Scene, Trac
 from fetchbench.records.schema import Component, Method
 from fetchbench.specs import PixelSpec
 
-VECTOR_GOALS = Component(name="vector")
-"""The goal space of a method that does not name one."""
+
+def usual_goals(track: Track) -> Component:
+    """The goal space of a method that does not name one."""
+    return Component(name="image" if track == "image-goal" else "vector")
 
 
 @dataclass(frozen=True)
@@ -36,7 +38,7 @@ class Template:
     auxiliary_loss: Component | None = None
     auxiliary_weight: float = 1.0
     routing: Component | None = None
-    goal_space: Component = VECTOR_GOALS
+    goal_space: Component | None = None
     trunk: int | None = None
 
 

@@ -14,7 +14,7 @@ from fetchbench.protocol import LEARNER_PRESETS, PIXEL_TRACKS, Budget, Evaluatio
 from fetchbench.records.schema import Method
 from fetchbench.records.store import storage_errors
 from fetchbench.suite.finding import find_suite, is_name
-from fetchbench.suite.methods import RUNNABLE_TRACKS, read_method, read_pixels, read_preset, read_template, read_track
+from fetchbench.suite.methods import read_method, read_pixels, read_preset, read_template, read_track
 from fetchbench.suite.model import Suite, Template, displayed
 from fetchbench.suite.problems import Problems, join, json_only, shown
 
@@ -123,7 +123,7 @@ def _tasks(problems: Problems, value: Any) -> tuple[str, ...]:
 
 
 def _track(problems: Problems, value: Any) -> Track:
-    known = tuple(track for track in RUNNABLE_TRACKS if track in PIXEL_TRACKS)
+    known = PIXEL_TRACKS
     if value in ("state", "blind"):
         problems.add("track", f'must be one of {", ".join(known)}; single methods may set `track = "{value}"`')
     return cast(Track, read_track(problems, "track", value, known) or known[0])

@@ -11,22 +11,25 @@ import torch
 from torch import Tensor
 
 from fetchbench.environment import get_task
-from fetchbench.learner.components import called, spec_of
+from fetchbench.learner.components import spec_of
 from fetchbench.records.schema import Component
 from fetchbench.registry import Registry
 from fetchbench.replay import Replay, sample_indices
-from fetchbench.specs import GoalIndices, GoalSpace, GoalSpaceSpec
+from fetchbench.replay.hindsight import DRAWS
+from fetchbench.specs import GoalIndices, GoalSpace, GoalSpaceSpec, Pursued
 from fetchbench.testing.checks import Check
 from fetchbench.testing.measures import TOLERANCE, difference, watched
 from fetchbench.testing.report import Outcome, failed, ok, skipped
-from fetchbench.testing.stand_ins import CRITIC, stand_in_encoder
+from fetchbench.testing.stand_ins import AUXILIARY, CRITIC, STAND_IN_DECODER, stand_in_encoder
 from fetchbench.testing.trial import Trial, audited
 
 BATCH = 64
+SCALED = "scaled"
+"""The option by which the harness tells a goal space of its own whether the suite's vectors are scaled."""
 
 
 class GoalsUnderTest:
-    """A goal space on FetchReach, over a replay of two episodes.
+    """A goal space on FetchReach, in a small method, over a replay of two episodes.
 
     Args:
         registry: Where it is found.
@@ -38,54 +41,87 @@ class GoalsUnderTest:
         self.spec: GoalSpaceSpec = spec_of(registry, "goal-space", component, GoalSpaceSpec)
 
     @functools.cached_property
-    def goals(self) -> GoalSpace:
-        given = self.component.options
-        if "scaled" in inspect.signature(self.spec.build).parameters:
-            given = {"scaled": True, **given}
-        return called("goal space", self.component, lambda: self.spec.build(self.task, **given))
+    def trial(self) -> Trial:
+        """On the first track that the kit has a method for: images of goals need an encoder, and may need a decoder."""
+        given = dict(self.component.options)
+        if SCALED in inspect.signature(self.spec.build).parameters:
+            given = {SCALED: True, **given}
+        spec = replace(self.spec, build=lambda task: self.spec.build(task, **given))
+        if "image-goal" in self.spec.tracks:
+            parts = (("encoder", stand_in_encoder(("moments",))), ("auxiliary-loss", STAND_IN_DECODER))
+            return Trial(("goal-space", spec), *parts, ("gradient-routing", AUXILIARY), track="image-goal")
+        if "pixels-only" in self.spec.tracks:
+            return Trial(("goal-space", spec), ("encoder", stand_in_encoder()), ("gradient-routing", CRITIC))
+        return Trial(("goal-space", spec), track="state")
 
-    @functools.cached_property
+    @property
+    def goals(self) -> GoalSpace:
+        return self.trial.built.goals
+
+    @property
     def replay(self) -> Replay:
-        return Trial(track="state").replay
+        return self.trial.replay
 
     @functools.cached_property
     def indices(self) -> GoalIndices:
-        draws = torch.rand(BATCH, 4, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+        width = DRAWS + self.trial.built.goal_draws
+        draws = torch.rand(BATCH, width, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
         return sample_indices(draws, len(self.replay), self.replay.horizon, k=4, strategy="future")
 
     @functools.cached_property
     def relabelled(self) -> Tensor:
         return self.goals.relabel(self.replay, self.indices)
 
+    @functools.cached_property
+    def asked(self) -> Pursued:
+        """What the task asks for five episodes."""
+        task = self.task
+        desired = torch.tensor(task.goal_center) + 0.05 * torch.randn(5, 3, generator=torch.Generator().manual_seed(1))
+        frames = None
+        if self.trial.built.goal_images:
+            steps = torch.arange(5)
+            frames = self.replay.frames_at(steps % len(self.replay), steps)
+        return Pursued(desired, frames)
+
+    def explored(self) -> Pursued:
+        draws = torch.rand(5, max(1, self.trial.built.goal_draws), generator=torch.Generator().manual_seed(0))
+        return self.goals.sample_exploration(self.replay, self.asked, draws)
+
 
 def builds(g: GoalsUnderTest) -> Iterator[Outcome]:
     """``build`` returns an object that knows its width."""
-    width = g.goals.embedding_dim
-    if isinstance(width, bool) or not isinstance(width, int) or width < 1:
+    width, images = g.goals.embedding_dim, hasattr(g.goals, "goal_frames")
+    if isinstance(width, bool) or not isinstance(width, int) or width < (0 if images else 1):
         yield failed(f"embedding_dim is {width!r}", "set it to the width of what `embed` returns")
         return
-    yield ok(f"the networks see {width} numbers; tracks {', '.join(g.spec.tracks)}")
+    seen = "the encoder sees images of goals" if images else f"the networks see {width} numbers"
+    yield ok(f"{seen}; tracks {', '.join(g.spec.tracks)}")
 
 
 def output(g: GoalsUnderTest) -> Iterator[Outcome]:
-    """Shapes and numbers: ``relabel (B, G)``, ``embed (B, E)``, ``reward (B,)``, ``sample_exploration (N, G)``."""
+    """Shapes and numbers: ``relabel (B, G)``, ``embed (B, E)``, ``reward (B,)``, ``from_task (N, G)``, and images."""
     goals, rewards = g.relabelled, g.goals.reward(g.replay, g.indices, g.relabelled)
-    draws = torch.rand(5, 1, generator=torch.Generator().manual_seed(0))
-    explored = g.goals.sample_exploration(g.replay.desired[:1].expand(5, -1), draws)
+    explored, asked = g.explored(), g.goals.from_task(g.asked.goals, g.asked.frames)
     width = goals.shape[1] if goals.dim() == 2 else 0
-    expected = (
-        ("relabel", goals, (BATCH, width)),
-        ("embed", g.goals.embed(goals), (BATCH, g.goals.embedding_dim)),
-        ("reward", rewards, (BATCH,)),
-        ("sample_exploration", explored, (5, width)),
-    )
-    for name, given, shape in expected:
-        if tuple(given.shape) != shape or given.dtype != torch.float32:
-            yield failed(
-                f"{name} returns {given.dtype} {tuple(given.shape)}, not torch.float32 {shape}", f"return float32 {shape}"
-            )
-        elif not bool(given.isfinite().all()):
-            yield failed(f"{name} is not finite", "mind divisions and logarithms")
+    expected: list[tuple[str, Tensor | None, tuple[int, ...], torch.dtype]] = [
+        ("relabel", goals, (BATCH, width), torch.float32),
+        ("embed", g.goals.embed(goals), (BATCH, g.goals.embedding_dim), torch.float32),
+        ("reward", rewards, (BATCH,), torch.float32),
+        ("from_task", asked, (5, width), torch.float32),
+        ("sample_exploration", explored.goals, (5, width), torch.float32),
+    ]
+    if g.trial.built.goal_images:
+        frame = (3, g.replay.goal_frames.shape[-2], g.replay.goal_frames.shape[-1]) if g.replay.goal_frames is not None else ()
+        expected.append(("sample_exploration's frames", explored.frames, (5, *frame), torch.uint8))
+        if images := getattr(g.goals, "goal_frames", None):
+            expected.append(("goal_frames", images(g.replay, g.indices), (BATCH, *frame), torch.uint8))
+    for name, given, shape, dtype in expected:
+        if given is None or tuple(given.shape) != shape or given.dtype != dtype:
+            found = "nothing" if given is None else f"{given.dtype} {tuple(given.shape)}"
+            yield failed(f"{name} returns {found}, not {dtype} {shape}", f"return {str(dtype).removeprefix('torch.')} {shape}")
+        elif dtype == torch.float32 and not bool(given.isfinite().all()):
+            latent = " A run with latent rewards keeps no position: it reads as NaN" if g.spec.reward == "latent" else ""
+            yield failed(f"{name} is not finite", f"mind divisions and logarithms.{latent}")
 
 
 def determinism(g: GoalsUnderTest) -> Iterator[Outcome]:
@@ -104,6 +140,9 @@ def determinism(g: GoalsUnderTest) -> Iterator[Outcome]:
 
 def embedding(g: GoalsUnderTest) -> Iterator[Outcome]:
     """Each goal is embedded by itself, and different goals differently."""
+    if g.goals.embedding_dim == 0:
+        yield skipped("the encoder sees images of them")
+        return
     together = g.goals.embed(g.relabelled)
     alone = torch.cat([g.goals.embed(goal[None]) for goal in g.relabelled[:8]])
     if difference(together[:8], alone) > TOLERANCE:
@@ -138,15 +177,7 @@ def relabelling(g: GoalsUnderTest) -> Iterator[Outcome]:
 
 def updates(g: GoalsUnderTest) -> Iterator[Outcome]:
     """Audited updates work on one of its tracks."""
-    spec = replace(g.spec, build=lambda task: g.goals)
-    if "pixels-only" in g.spec.tracks:
-        trial = Trial(("goal-space", spec), ("encoder", stand_in_encoder()), ("gradient-routing", CRITIC))
-    elif "state" in g.spec.tracks:
-        trial = Trial(("goal-space", spec), track="state")
-    else:
-        yield skipped(f"the kit has no method on {', '.join(g.spec.tracks)}")
-        return
-    count = sum(1 for _ in audited(trial))
+    count = sum(1 for _ in audited(g.trial))
     yield ok(f"{count} audited")
 
 

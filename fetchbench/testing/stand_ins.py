@@ -88,6 +88,42 @@ class StandInLoss(nn.Module):
         return (self.net(torch.cat(z, dim=-1)) - inputs.actions[:, 0]).square().mean(), {}
 
 
+class StandInDecoder(nn.Module):
+    """Draws the newest frame, in one grey, from the encoder's mean; offers all that a loss may offer a goal space."""
+
+    def __init__(self, context: AuxiliaryContext) -> None:
+        super().__init__()
+        self.shape = context.shape
+        self.net = nn.Linear(context.feature_dim, 1)
+
+    def _grey(self, z: Tensor) -> Tensor:
+        grey: Tensor = self.net(z).sigmoid()[:, 0]
+        return grey
+
+    def forward(self, inputs: AuxiliaryInputs) -> tuple[Tensor, dict[str, Tensor]]:
+        frames = inputs.frames[:, : self.shape.frames]
+        mean, log_variance = _moments(inputs.encoder, frames)
+        kl = 0.5 * (mean.square() + log_variance.exp() - 1 - log_variance).mean()
+        return self._error(mean, frames).mean() + kl, {}
+
+    def _error(self, z: Tensor, frames: Tensor) -> Tensor:
+        return (self._grey(z) - frames.float().mean(dim=(1, 2, 3, 4)) / 255).square()
+
+    def reconstruct(self, z: Tensor) -> Tensor:
+        grey = (255 * self._grey(z)).to(torch.uint8)
+        return grey.view(-1, 1, 1, 1, 1).expand(-1, *self.shape)
+
+    def log_density(self, encoder: Any, frames: Tensor, normal: Tensor) -> Tensor:
+        return -self._error(_moments(encoder, frames)[0], frames) + 0 * normal.mean(dim=(1, 2))
+
+
+def _moments(encoder: Any, frames: Tensor) -> tuple[Tensor, Tensor]:
+    mean, log_variance = encoder.moments(frames)
+    return mean, log_variance
+
+
+STAND_IN_DECODER = AuxiliaryLossSpec("stand-in-decoder", StandInDecoder, batch_size=8)
 STAND_IN_LOSS = AuxiliaryLossSpec("stand-in", StandInLoss)
 CRITIC = GradientRoutingSpec("stand-in", critic=1, actor=0, auxiliary=1)
+AUXILIARY = GradientRoutingSpec("stand-in-auxiliary", critic=0, actor=0, auxiliary=1)
 NOTHING = GradientRoutingSpec("stand-in-frozen", critic=0, actor=0, auxiliary=0)

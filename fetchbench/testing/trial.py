@@ -14,15 +14,17 @@ from fetchbench.errors import PluginError
 from fetchbench.learner.batch import Batch
 from fetchbench.learner.build import Built, InitialisationSeeds, build
 from fetchbench.learner.draws import Draws, draw
-from fetchbench.learner.goals import VECTOR_GOALS
+from fetchbench.learner.goals import IMAGE_GOALS, VECTOR_GOALS
 from fetchbench.learner.graph import WARM_UP
 from fetchbench.learner.sac import PLAIN
 from fetchbench.protocol import LearnerSettings, Track
 from fetchbench.records.schema import Component, Execution, Method
 from fetchbench.registry import Registry
 from fetchbench.replay import EpisodeBatch, Replay
+from fetchbench.replay.hindsight import DRAWS
 from fetchbench.run.audit import Audit, FrozenCheck
 from fetchbench.specs import GradientRoutingSpec, PixelSpec, PluginSpec, Schedule
+from fetchbench.suite.model import usual_goals
 from fetchbench.testing.report import Outcome, ok, skipped
 from fetchbench.testing.stand_ins import registry_of
 
@@ -35,7 +37,8 @@ class Trial:
     """A built method and its replay.
 
     Args:
-        specs: ``(kind, spec)`` of its components, at most one of each kind. The goal space is ``vector`` unless one is given.
+        specs: ``(kind, spec)`` of its components, at most one of each kind. The goal space is the
+            track's usual one unless one is given.
         size: Of the frames that its encoder sees.
         stack: Frames per observation.
         batch: Transitions per update.
@@ -54,7 +57,7 @@ class Trial:
         track: Track = "pixels-only",
         execution: Execution = PLAIN,
     ) -> None:
-        registry: Registry = registry_of(("goal-space", VECTOR_GOALS), *specs)
+        registry: Registry = registry_of(("goal-space", VECTOR_GOALS), ("goal-space", IMAGE_GOALS), *specs)
         chosen = {kind: Component(name=spec.name) for kind, spec in specs}
         pixels = track not in ("state", "blind")
         method = Method(
@@ -66,7 +69,7 @@ class Trial:
             views=views,
             auxiliary_loss=chosen.get("auxiliary-loss"),
             routing=chosen.get("gradient-routing"),
-            goal_space=chosen.get("goal-space", Component(name=VECTOR_GOALS.name)),
+            goal_space=chosen.get("goal-space", usual_goals(track)),
         )
         settings = LearnerSettings(batch_size=batch, hidden=(32, 32))
         task, seeds = get_task("FetchReach-v4"), InitialisationSeeds(encoder=1, actor=2, critic=3, auxiliary=4)
@@ -79,7 +82,7 @@ class Trial:
 
     def batch(self) -> Batch:
         own = self.built.own_batch
-        return self._sampler(self._draw(self.batch_size), self._draw(own) if own else None)
+        return self._sampler(self._draw(self.batch_size, self.built.goal_draws), self._draw(own) if own else None)
 
     def draws(self) -> Draws:
         return draw(self.built.draws, self._noise, self._uniform, self.learner.device)
@@ -96,15 +99,17 @@ class Trial:
             raise PluginError(f"{', '.join(bad)} not finite in an update")
         return metrics
 
-    def _draw(self, count: int) -> Tensor:
-        return torch.rand(count, 4, dtype=torch.float64, generator=self._uniform)
+    def _draw(self, count: int, more: int = 0) -> Tensor:
+        return torch.rand(count, DRAWS + more, dtype=torch.float64, generator=self._uniform)
 
 
 def filled(built: Built) -> Replay:
     """A replay of this method over two episodes of noise."""
     episodes = _episodes(built.rendered.size if built.rendered else None)
     frames = episodes.frames
+    goal_frames = None
     if frames is not None:
+        goal_frames = built.stored(frames[::-1, 0].copy()) if built.goal_images else None
         frames = np.stack([built.stored(each) for each in frames])
     replay = Replay(
         capacity=EPISODES,
@@ -113,9 +118,13 @@ def filled(built: Built) -> Replay:
         action_dim=episodes.action.shape[-1],
         frame=built.frame,
         frame_dtype=built.frame_dtype,
+        goal_frames=built.goal_images,
         device=built.learner.device,
     )
-    replay.add(EpisodeBatch(episodes.observation, episodes.achieved, episodes.desired, episodes.action, frames))
+    achieved, desired = episodes.achieved, episodes.desired
+    if built.reward == "latent":
+        achieved, desired = np.full_like(achieved, np.nan), np.full_like(desired, np.nan)
+    replay.add(EpisodeBatch(episodes.observation, achieved, desired, episodes.action, frames, goal_frames))
     return replay
 
 

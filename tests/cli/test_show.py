@@ -125,7 +125,20 @@ def test_a_run_in_progress_is_drawn_as_of_its_last_checkpoint(fetchbench, regist
     ]
     assert found["input_dim"] == 53
     assert (found["contact_sheet"], found["video"]) == ("begun/pictures/contact-sheet.png", "begun/pictures/rollout.mp4")
+    assert found["goal_distance"] is None
     assert found["problem"] is None
+
+
+def test_a_plot_of_distances_is_listed_where_there_is_one(fetchbench, registry, monkeypatch):
+    paths = Path("sheet.png"), Path("film.mp4"), Path("distance.png")
+    made = Pictures(paths[0], paths[1], ("solved",), goal_distance=paths[2])
+    monkeypatch.setattr("fetchbench.run.pictures.draw_trained", lambda folder, trained: made)
+    request = make_request(registry, "manipulation", **TINY)
+    write_request(Path("begun"), request)
+    write_checkpoint(Path("begun"), request, registry, steps=150)
+    answer = fetchbench("show", "begun")
+    assert answer.out.endswith("pictures    sheet.png\n            film.mp4\n            distance.png\n")
+    assert json.loads(fetchbench("show", "begun", "--json").out)["goal_distance"] == "distance.png"
 
 
 def test_without_a_checkpoint_there_are_no_pictures_and_it_says_why(fetchbench, registry):

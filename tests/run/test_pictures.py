@@ -266,7 +266,7 @@ def episode_of(built: Built) -> film.Episode:
     distance = np.linspace(0.1, 0.0, 51)
     views = np.random.default_rng(2).integers(0, 256, (51, 3, 32, 32), dtype=np.uint8)
     frames = None if built.rendered is None else frames_of(built)
-    return film.Episode(7, np.zeros((51, 3)), distance, distance < 0.05, views, frames)
+    return film.Episode(7, np.zeros((51, 3)), np.zeros(3), distance, distance < 0.05, views, frames)
 
 
 def test_rows_hold_the_rollout_the_encoders_frames_its_points_and_reconstructions(built_of):
@@ -400,6 +400,7 @@ def test_a_finished_run_is_restored_and_drawn(known, plugin, run_folder):
     assert trained.evaluations == result.evaluations
     assert trained.score == result.score
     made = draw_trained(run.folder, trained)
+    assert made.goal_distance is None
     assert made.paths == (run.folder / "pictures" / "contact-sheet.png", run.folder / "pictures" / "rollout.mp4")
     assert len(made.lines) == 2
     with Image.open(made.contact_sheet) as image:

@@ -198,11 +198,12 @@ def test_a_method_that_sees_frames_needs_an_encoder_and_a_routing(problems_of, l
         ("pixels = { size = 8 }", "pixels.size: must be 16 to 512, not 8"),
         (
             'track = "image-goal"',
-            "track: no goal space serves 'image-goal' yet; use one of state, blind, pixels, pixels-only, pixels-privileged",
+            'track: needs `track = "image-goal"` for the whole suite: its rows must meet the same episodes',
         ),
         (
             'track = "blnd"',
-            "track: unknown track 'blnd'; did you mean 'blind'? Known: blind, pixels, pixels-only, pixels-privileged, state.",
+            "track: unknown track 'blnd'; did you mean 'blind'? Known: blind, image-goal, pixels, pixels-only, "
+            "pixels-privileged, state.",
         ),
         (
             'encode = "nature"',

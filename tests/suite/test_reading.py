@@ -14,7 +14,8 @@ from fetchbench.suite.reading import TASK_NAMES
 
 # ruff: noqa: E501
 
-PIXEL_TRACKS = "pixels, pixels-only, pixels-privileged"
+PIXEL_TRACKS = "pixels, pixels-only, pixels-privileged, image-goal"
+SORTED_TRACKS = "image-goal, pixels, pixels-only, pixels-privileged"
 
 
 def head(**changes: str | None) -> str:
@@ -81,9 +82,11 @@ def test_whole_numbers_stand_for_fractions(load):
         ({"tasks": '["FetchReach-v4", "FetchReach-v4"]'}, "tasks[1]: 'FetchReach-v4' is there already"),
         ({"track": None}, f"track: missing; one of {PIXEL_TRACKS}"),
         ({"track": "3"}, f"track: must be one of {PIXEL_TRACKS}, not 3"),
-        ({"track": '"pixel"'}, f"track: unknown track 'pixel'; did you mean 'pixels'? Known: {PIXEL_TRACKS}."),
+        (
+            {"track": '"pixel"'},
+            f"track: unknown track 'pixel'; did you mean 'pixels'? Known: {SORTED_TRACKS}.",
+        ),
         ({"track": '"blind"'}, f'track: must be one of {PIXEL_TRACKS}; single methods may set `track = "blind"`'),
-        ({"track": '"image-goal"'}, f"track: no goal space serves 'image-goal' yet; use one of {PIXEL_TRACKS}"),
         ({"seeds": None}, "seeds: missing; a list of different integers, or how many: `seeds = 5` is 0 to 4"),
         ({"seeds": "0"}, "seeds: must be 1 to 1000 where it says how many, not 0; a single seed is `seeds = [0]`"),
         ({"seeds": "1001"}, "seeds: must be 1 to 1000 where it says how many, not 1001; a single seed is `seeds = [1001]`"),

@@ -22,8 +22,11 @@ class Broken:
         outcome = replay.achieved[indices.episode, indices.step + 1]
         return (torch.linalg.vector_norm(outcome - goals, dim=-1) <= self.threshold).float()
 
-    def sample_exploration(self, desired, draws):
+    def from_task(self, desired, frames):
         return desired
+
+    def sample_exploration(self, replay, task, draws):
+        return task
 
 
 @hookimpl
