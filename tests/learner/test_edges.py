@@ -212,6 +212,33 @@ def test_horizons_that_cannot_be(rig, horizon, options, message):
         rig("critic", extra=attract(horizon=horizon), auxiliary_loss=Component(name="attract", options=options))
 
 
+def test_numbers_of_a_loss_that_options_set(rig):
+    class Counted(Attract):
+        def __init__(self, context, each: int = 3, first: int = 2, own: int | None = None) -> None:
+            super().__init__(context)
+
+    fields = {"period": "each", "pretraining_updates": "first", "batch_size": "own"}
+    extra = registry("auxiliary-loss", AuxiliaryLossSpec("counted", Counted, **fields))
+
+    def numbers(**options):
+        r = rig("critic", extra=extra, auxiliary_loss=Component(name="counted", options=options))
+        a = r.learner.auxiliary
+        return a.period, a.pretraining_updates, a.batch_size, r.built.own_batch, r.built.draws.auxiliary_batch
+
+    assert numbers() == (3, 2, None, None, 8)
+    assert numbers(each=1, first=0, own=5) == (1, 0, 5, 5, 5)
+    r = rig("critic", extra=extra, auxiliary_loss=Component(name="counted"))
+    due = ["auxiliary_loss" in r.update() for _ in range(6)]
+    assert due == [True, False, False, True, False, False]
+    for options, message in (
+        ({"each": 0}, "each = 0 is its period: a whole number, 1 or more"),
+        ({"first": -1}, "first = -1 is its pretraining updates: a whole number, 0 or more"),
+        ({"own": 1}, "own = 1 is its batch size: a whole number, 2 or more"),
+    ):
+        with pytest.raises(PluginError, match=message):
+            numbers(**options)
+
+
 def test_an_auxiliary_loss_that_is_no_module(rig):
     extra = registry("auxiliary-loss", AuxiliaryLossSpec("attract", lambda context: 3))
     with pytest.raises(PluginError, match=r"auxiliary loss 'attract': build returns int; it must return an nn\.Module"):

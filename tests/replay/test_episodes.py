@@ -102,3 +102,33 @@ def test_frames_kept_elsewhere_give_the_same_stacks():
     for _ in range(3):
         assert torch.equal(plain.stacks(episode, step, 3, 2), spilled.stacks(episode, step, 3, 2))
     assert spilled.frames_device == torch.device("cpu")
+
+
+def with_goals(numbers: range) -> EpisodeBatch:
+    """The same, each with an image of its goal: 100 + episode."""
+    values = np.array([100 + e for e in numbers])[:, None, None, None]
+    frames = np.broadcast_to(values, (len(numbers), 3, 2, 2)).astype(np.uint8)
+    return EpisodeBatch(**{**vars(episodes(numbers)), "goal_frames": frames})
+
+
+def test_goal_images_stand_beside_their_episode_and_come_back():
+    replay = Replay(capacity=3, horizon=T, observation_dim=D, action_dim=A, frame=(3, 2, 2), goal_frames=True)
+    replay.add(with_goals(range(5)))
+    assert replay.goal_frames[:, 0, 0, 0].tolist() == [103, 104, 102]
+    back = replay.episodes(2, 5)
+    np.testing.assert_array_equal(back.goal_frames, with_goals(range(2, 5)).goal_frames)
+    without = store(capacity=3)
+    without.add(episodes(range(5)))
+    assert replay.bytes == without.bytes + 3 * 12
+    with pytest.raises(ValueError, match="the replay stores goal images, the episodes differ"):
+        replay.add(episodes(range(1)))
+    with pytest.raises(ValueError, match="the replay stores no goal images, the episodes differ"):
+        store().add(with_goals(range(1)))
+
+
+def test_single_frames_by_episode_and_state():
+    replay = store()
+    replay.add(episodes(range(3)))
+    frames = replay.frames_at(torch.tensor([2, 0, 1]), torch.tensor([T, 0, 3]))
+    assert frames.shape == (3, 3, 2, 2)
+    assert frames[:, 0, 0, 0].tolist() == [25, 0, 13]

@@ -7,6 +7,8 @@ import pytest
 from fetchbench.records.schema import Component, Method
 from fetchbench.specs import PIXEL_PRESETS, PixelSpec
 
+from .conftest import SECTIONS
+
 SPELLINGS = '"name", "outer(inner)" or { name = "name", option = value }'
 
 
@@ -148,6 +150,17 @@ def test_another_track_per_method(load):
 def test_tracks_without_frames_take_nothing_from_the_template(load, track):
     template = 'encoder = "nature"\nrouting = "critic"\ntrunk = 5\naugmentation = "crop"\ngoal_space = "latent"'
     assert method(load, f'track = "{track}"', template=template) == Method(name="m", track=track)
+
+
+def test_where_goals_are_images_they_are_the_tasks_own_unless_another_space_is_named(load):
+    def goal_space(lines: str, template: str = 'encoder = "nature"\nrouting = "critic"') -> Component:
+        return method(load, lines, head=SECTIONS["head"].replace("pixels-only", "image-goal"), template=template).goal_space
+
+    assert goal_space("").name == "image"
+    assert goal_space('goal_space = "other"').name == "other"
+    assert goal_space("", template='encoder = "nature"\nrouting = "critic"\ngoal_space = "other"').name == "other"
+    assert goal_space('track = "blind"', template='encoder = "nature"\ngoal_space = "other"').name == "vector"
+    assert goal_space('track = "pixels-only"').name == "vector"
 
 
 def test_a_suite_without_frames_needs_neither_pixels_nor_template(load):

@@ -41,6 +41,7 @@ FAULTS = {
     "without_encoder": ("gradient", "no gradient reaches the encoder"),
     # gradient routings and goal spaces
     "half_separate": ("data", "with two encoders, no loss trains the actor's"),
+    "reads_positions": ("output", "reward is not finite"),
     "wrong_reward": ("relabelling", "rewards are not the task's"),
     # plugins that do not load
     "bad_number": ("load", "gradient routing 'broken-bad-number': actor = -0.5: must be a number, 0 or more (line 8)"),
