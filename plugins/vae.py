@@ -57,6 +57,48 @@ class VAEEncoder(nn.Module):
         return self.mean(h), LEAST_LOG_VARIANCE + self.log_variance(h).abs()
 
 
+class SpatialVAEEncoder(nn.Module):
+    """Three convolutions, where each of the last one's channels points, and from these points the mean and log-variance.
+
+    The points (Finn et al. 2016, arXiv:1509.06113) move as what they follow moves, so positions are nearly linear in the
+    features; a flattened map's features fold. Theirs is a plain autoencoder, trained to draw a small grey frame.
+    """
+
+    def __init__(self, shape: FrameShape, dim: int = 32, channels: int = 32, temperature: float = 0.1) -> None:
+        super().__init__()
+        frames, colours, height, width = shape
+        if min(height, width) < 23:
+            raise ValueError(f"frames of {height}x{width}: the points need maps of 3x3 or more, frames of 23x23")
+        self.convolutions = nn.Sequential(
+            nn.Conv2d(frames * colours, 16, 5, stride=2),
+            nn.ReLU(),
+            nn.Conv2d(16, 32, 3, stride=2),
+            nn.ReLU(),
+            nn.Conv2d(32, channels, 3),
+        )
+        self.log_temperature = nn.Parameter(torch.tensor(math.log(temperature)))
+        self.mean = nn.Linear(2 * channels, dim)
+        self.log_variance = nn.Linear(2 * channels, dim)
+
+    def points(self, frames: Tensor) -> Tensor:
+        """``uint8 (B, F, 3, H, W)`` -> ``(B, channels, 2)``: x and y of each channel's mean place, in [-1, 1]."""
+        maps = self.convolutions(frames.flatten(1, 2) / 255 - 0.5).float()
+        height, width = maps.shape[2:]
+        weight = (maps.flatten(2) / self.log_temperature.exp()).softmax(dim=-1).unflatten(2, (height, width))
+        x = torch.linspace(-1, 1, width, device=maps.device)
+        y = torch.linspace(-1, 1, height, device=maps.device)
+        return torch.stack([weight.sum(dim=2) @ x, weight.sum(dim=3) @ y], dim=2)
+
+    def forward(self, frames: Tensor) -> Tensor:
+        """``uint8 (B, F, 3, H, W)`` -> ``float32 (B, dim)``, the mean."""
+        return self.mean(self.points(frames).flatten(1))
+
+    def moments(self, frames: Tensor) -> tuple[Tensor, Tensor]:
+        """``uint8 (B, F, 3, H, W)`` -> mean and log-variance, each ``(B, dim)``."""
+        h = self.points(frames).flatten(1)
+        return self.mean(h), LEAST_LOG_VARIANCE + self.log_variance(h).abs()
+
+
 class Decoder(nn.Module):
     """A linear layer and three transposed convolutions: ``(B, dim)`` -> logits ``(B, F * 3, H, W)``."""
 
@@ -161,6 +203,13 @@ def fetchbench_encoders():
         summary="three convolutions, then a mean and a variance per feature",
         source="arXiv:1312.6114, 1807.04742",
         preprocessing="divided by 255",
+    )
+    yield EncoderSpec(
+        name="spatial-vae",
+        build=SpatialVAEEncoder,
+        summary="where each channel points, then a mean and a variance per feature",
+        source="arXiv:1509.06113, 1312.6114",
+        preprocessing="divided by 255, less 0.5",
     )
 
 
