@@ -36,7 +36,7 @@ class LossUnderTest:
         self.spec = replace(
             found,
             build=functools.partial(found.build, **component.options),
-            batch_size=None if found.batch_size is None else min(found.batch_size, BATCH),
+            batch_size=min(found.batch_size, BATCH) if isinstance(found.batch_size, int) else found.batch_size,
         )
 
     @functools.cached_property
@@ -58,6 +58,12 @@ class LossUnderTest:
     @property
     def is_built(self) -> bool:
         return "trial" in vars(self)
+
+    @property
+    def pretraining_updates(self) -> int:
+        auxiliary = self.trial.learner.auxiliary
+        assert auxiliary is not None
+        return auxiliary.pretraining_updates
 
     @property
     def module(self) -> nn.Module:

@@ -188,7 +188,7 @@ def routings(a: LossUnderTest) -> Iterator[Outcome]:
         assert isinstance(routing, GradientRoutingSpec)
         trial = a.method(routing)
         try:
-            if a.spec.pretraining_updates and (sequences := trial.batch().sequences) is not None:
+            if a.pretraining_updates and (sequences := trial.batch().sequences) is not None:
                 trial.learner.pretrain(sequences, trial.draws())
             for _ in audited(trial):
                 pass
