@@ -236,13 +236,13 @@ class AuxiliaryLossSpec:
     Args:
         name: What a suite calls it.
         build: Called with the context and the method's options.
-        horizon: Steps K that follow the first observation in its batches. This and the next three may also be the name of the
-            option that says so.
+        horizon: Steps K that follow the first observation in its batches. This, ``period``, ``pretraining_updates`` and
+            ``batch_size`` may also be the name of the option that says so.
+        views: Augmented views of the whole sequence that it is given (the identity where the method has no augmentation).
+        momentum: Averaging rate per update of its own momentum encoder; ``None`` has none.
         period: It is computed every so many updates.
         pretraining_updates: Updates of this loss alone before the learner's first, on what the warm-up saw.
         batch_size: Its own batch size; ``None`` shares the learner's batch.
-        views: Augmented views of the whole sequence that it is given (the identity where the method has no augmentation).
-        momentum: Averaging rate per update of its own momentum encoder; ``None`` has none.
         learning_rate: Of its own parameters; ``None`` takes the learner's.
         uniform_draws: Uniform numbers in [0, 1) per batch element.
         normal_draws: Standard normal numbers per batch element, or ``"feature"`` for one per feature.
@@ -254,11 +254,11 @@ class AuxiliaryLossSpec:
     name: str
     build: Callable[..., nn.Module]
     horizon: int | str = 1
+    views: int = 0
+    momentum: float | None = None
     period: int | str = 1
     pretraining_updates: int | str = 0
     batch_size: int | str | None = None
-    views: int = 0
-    momentum: float | None = None
     learning_rate: float | None = None
     uniform_draws: int = 0
     normal_draws: int | Literal["feature"] = 0
@@ -479,7 +479,9 @@ class Pursued:
 
 @dataclass(frozen=True)
 class GoalContext:
-    """What a goal space may use of a method's networks. They change as they learn: it keeps nothing that they computed.
+    """What a goal space may use of a method's networks. They change as they learn: it keeps no embedding of theirs.
+
+    To be asked once the method is built, not within ``bind`` itself.
 
     Attributes:
         feature_dim: Width of ``z``.
@@ -510,14 +512,15 @@ class GoalSpace(Protocol):
 
     - ``bind(context)``, called once, before all else, with a :class:`GoalContext`, on tracks with frames. Raises ``ValueError``
       where the method lacks what it needs.
-    - ``goal_frames(replay, indices) -> uint8 (B, 3, H, W)``: images of a batch's goals. The encoder sees them as it sees
-      observations, each repeated to fill a stack, under the same routing, and the heads see its features of both.
+    - ``goal_frames(replay, indices) -> uint8 (B, 3, H, W)``: images of a batch's goals (of embeddings, where the replay keeps
+      those), on the track ``image-goal``. The encoder sees them as it sees observations, each repeated to fill a stack, under
+      the same routing, and the heads see its features of both.
     - ``distance(z, goals) -> float32 (N,)``: how far apart it holds images to be, by the features ``(N, dim)`` of each, and
       ``metric``, a word for it. A run's record says how well that follows the true distance.
     - ``refresh(replay, generator)``, called after every round of episodes once the learner has begun to learn.
     - ``training_states(replay, draws) -> (episode, step)``: which observations, ``int64 (B',)`` each with steps 0..T-1, the
       auxiliary loss learns from, for uniform numbers ``float64 (B',)``; it needs a loss with a batch of its own.
-    - ``state_dict()`` and ``load_state_dict(state)``, where a run could not be continued without.
+    - ``state_dict()`` and ``load_state_dict(state)``, of tensors and plain values, where a run could not be continued without.
     """
 
     embedding_dim: int
@@ -535,7 +538,10 @@ class GoalSpace(Protocol):
         ...
 
     def from_task(self, desired: Tensor, frames: Tensor | None) -> Tensor:
-        """The task's own goals in this space: ``(N, 3)`` in metres and, on ``image-goal``, their images -> ``(N, G)``."""
+        """The task's own goals in this space: ``(N, 3)`` in metres and, on ``image-goal``, their images -> ``(N, G)``.
+
+        Where rewards are latent the positions are NaN, here and in :meth:`sample_exploration`.
+        """
         ...
 
     def sample_exploration(self, replay: Any, task: Pursued, draws: Tensor) -> Pursued:

@@ -146,11 +146,11 @@ class Simulation:
         """The share of an upright object's top that is seen from a point ``(3,)``, metres, past the robot."""
         ray, thing = self._environment._mujoco.mj_ray, self.model.body("object0").id
         middle, half = self.data.geom("object0").xpos, self.model.geom("object0").size
-        free = 0
+        free, ignored = 0, np.zeros(1, np.int32)
         for x, y in itertools.product((-0.8, 0.0, 0.8), repeat=2):
             point = middle + half * np.array([x, y, 1.0])
             # How far it gets, in its own lengths, and -1 if it meets nothing. What is fixed is left out: table, cross-hair.
-            met = ray(self.model, self.data, point, eye - point, None, False, thing, None)
+            met = ray(self.model, self.data, point, eye - point, None, False, thing, ignored)
             free += not 0 <= met < 1
         return free / 9
 

@@ -54,6 +54,8 @@ class Vectors:
     """The vector inputs of a track, as data (:class:`~fetchbench.environment.tracks.VectorLayout`), on a device."""
 
     def __init__(self, layout: VectorLayout, device: torch.device | str = "cpu") -> None:
+        self.indices = layout.indices
+        """Which numbers of the observation the networks see."""
         self._indices = torch.tensor(layout.indices, dtype=torch.int64, device=device)
         self._achieved = layout.includes_achieved
         self._center = torch.as_tensor(layout.center, dtype=torch.float32, device=device)
@@ -81,6 +83,7 @@ class Sampler:
         stack: F, frames per observation.
         horizon: K, the auxiliary loss's horizon; 0 without one.
         own_batch: Whether the auxiliary loss draws its own batch.
+        shows_goals: Whether the encoder sees images of goals.
     """
 
     replay: Replay
@@ -91,6 +94,7 @@ class Sampler:
     stack: int = 1
     horizon: int = 0
     own_batch: bool = False
+    shows_goals: bool = False
 
     def __call__(self, draws: Tensor, auxiliary_draws: Tensor | None = None) -> Batch:
         """One batch.
@@ -108,6 +112,7 @@ class Sampler:
         embedded = self.goals.embed(goals)
         following = max(1, 0 if self.own_batch else self.horizon)
         frames = self._stacks(chosen, indices, following) if replay.has_frames else None
+        images = getattr(self.goals, "goal_frames", None) if self.shows_goals else None
         sequences = None
         if self.horizon and frames is not None:
             sequences = self.own_sequences(auxiliary_draws) if self.own_batch else self._sequences(frames, e, t)
@@ -117,7 +122,7 @@ class Sampler:
             next_vectors=self._join(e, t + 1, embedded),
             action=replay.action[e, t],
             reward=self.goals.reward(replay, indices, goals),
-            goal_frames=images(replay, indices) if (images := getattr(self.goals, "goal_frames", None)) else None,
+            goal_frames=None if images is None else images(replay, indices),
             sequences=sequences,
         )
 
@@ -132,10 +137,12 @@ class Sampler:
             raise ValueError("the auxiliary loss has a batch of its own and needs draws of its own")
         replay = self.replay
         chosen = sample_indices(draws, len(replay), replay.horizon, k=0, strategy="final")
-        if states := getattr(self.goals, "training_states", None):
-            episode, step = states(replay, draws[:, 0])
-            chosen = replace(chosen, episode=episode.to(draws.device), step=step.to(draws.device))
         own = sent(chosen, replay.device)
+        if states := getattr(self.goals, "training_states", None):
+            episode, step = states(replay, draws[:, 0].to(replay.device, non_blocking=True))
+            own = replace(own, episode=episode, step=step)
+            # Frames that are kept elsewhere are asked for there, which waits.
+            chosen = own if replay.frames_device == replay.device else sent(own, replay.frames_device)
         return self._sequences(self._stacks(chosen, own, self.horizon), own.episode, own.step)
 
     def _stacks(self, chosen: GoalIndices, indices: GoalIndices, following: int) -> Tensor:

@@ -71,6 +71,7 @@ class Built:
         draws: Sizes of an update's random numbers.
         own_batch: Batch of the auxiliary loss's own; ``None`` where it shares the learner's.
         goal_images: Whether goals are images.
+        shows_goals: Whether the encoder sees these images, and the heads its features of them.
         goal_draws: Uniform numbers that the goal space needs per goal.
         reward: ``"task"``, or ``"latent"``: then the replay is given no achieved goal.
         embeds: Embeds single frames ``uint8 (N, 3, H, W)`` -> ``float32 (N, dim)``, where the replay keeps embeddings in the
@@ -87,6 +88,7 @@ class Built:
     draws: DrawSizes
     own_batch: int | None
     goal_images: bool = False
+    shows_goals: bool = False
     goal_draws: int = 0
     reward: Literal["task", "latent"] = "task"
     embeds: PerFrame | None = None
@@ -120,6 +122,13 @@ class Built:
             embedded: np.ndarray = self.embeds.embed(torch.from_numpy(frames).to(self.learner.device)).cpu().numpy()
         return embedded
 
+    def unseen(self, observation: np.ndarray) -> np.ndarray:
+        """Observations ``(..., D)`` without the numbers that the networks do not see: those are NaN."""
+        masked = np.full_like(observation, np.nan)
+        shown = list(self.vectors.indices)
+        masked[..., shown] = observation[..., shown]
+        return masked
+
     def sampler(self, replay: Replay) -> Sampler:
         """What turns a replay's transitions into the learner's batches."""
         settings = self.learner.settings
@@ -132,6 +141,7 @@ class Built:
             stack=self.learner.stack,
             horizon=self.horizon,
             own_batch=self.own_batch is not None,
+            shows_goals=self.shows_goals,
         )
 
 
@@ -172,12 +182,15 @@ def build(
         routing = spec_of(registry, "gradient-routing", method.routing, GradientRoutingSpec)
     parts = _Pixels(registry, method, routing, settings, task, seeds) if uses_frames(method.track) else None
     features = parts.feature_dim if parts else 0
+    if space.reward == "latent":
+        _check_latent(method, parts)
     if parts is not None and (bind := getattr(goals, "bind", None)):
         context = _goal_context(parts, lambda: learner)
         called("goal space", method.goal_space, lambda: bind(context))
     width = vectors.dim + goals.embedding_dim
     # Where goals are images that the encoder sees, the heads see its features of both.
-    seen = features * (2 if hasattr(goals, "goal_frames") else 1)
+    shows_goals = method.track == "image-goal" and hasattr(goals, "goal_frames")
+    seen = features * (2 if shows_goals else 1)
     trunk = parts.trunk if parts else 0
     with initialised(seeds.actor):
         actor = Actor(Inputs(seen, width, trunk), settings.hidden, task.action_dim, settings.log_std_bounds)
@@ -208,6 +221,7 @@ def build(
         draws=_draw_sizes(method, settings, task, parts),
         own_batch=auxiliary.batch_size if auxiliary else None,
         goal_images=method.track == "image-goal",
+        shows_goals=shows_goals,
         goal_draws=draws,
         reward=space.reward,
         embeds=parts.embeds if parts and cache else None,
@@ -343,6 +357,20 @@ def _goal_space(registry: Registry, method: Method, task: Task, scaled: bool) ->
     return spec, called("goal space", method.goal_space, lambda: spec.build(task, **given))
 
 
+def _check_latent(method: Method, parts: _Pixels | None) -> None:
+    """Refuse what rewards without positions cannot be joined with."""
+    if method.track == "pixels-privileged":
+        raise FetchbenchError(
+            f"method {method.name!r}: track {method.track!r} shows the achieved goal, of which a run with latent rewards keeps "
+            "nothing; take another track, or a goal space with the task's reward"
+        )
+    if parts is not None and parts.rendered.size != parts.shape.height:
+        raise FetchbenchError(
+            f"method {method.name!r}: goals are drawn {parts.shape.height} pixels high, as the encoder sees them, and its "
+            f"augmentation wants frames of {parts.rendered.size}; take one that keeps the size, as shift does"
+        )
+
+
 def _goal_context(parts: _Pixels, learner: Callable[[], Learner]) -> GoalContext:
     """What a goal space may use of a method: the critic's encoder, which is also the one that an auxiliary loss trains.
 
@@ -350,11 +378,18 @@ def _goal_context(parts: _Pixels, learner: Callable[[], Learner]) -> GoalContext
         parts: What sees frames.
         learner: What runs them, once there is one: the heads are made for the width of a goal.
     """
+
+    def ready() -> Learner:
+        try:
+            return learner()
+        except NameError:
+            raise PluginError("the networks are still being built: keep the context in `bind`, and ask it later") from None
+
     encoder = parts.encoders.critic
     auxiliary = None if parts.auxiliary is None else parts.auxiliary.module
 
     def stacks(frames: Tensor) -> Tensor:
-        return learner().seen(learner().stacked(frames))
+        return ready().seen(ready().stacked(frames))
 
     def offered(module: nn.Module | None, name: str, ask: Callable[..., T]) -> Callable[..., T] | None:
         """What a plugin's object offers under a name: asked in evaluation mode, without gradient."""
@@ -362,14 +397,14 @@ def _goal_context(parts: _Pixels, learner: Callable[[], Learner]) -> GoalContext
             return None
 
         def asked(*given: Tensor) -> T:
-            with learner().evaluating():
+            with ready().evaluating():
                 return ask(offer, *given)
 
         return asked
 
     return GoalContext(
         feature_dim=parts.feature_dim,
-        encode=lambda frames: learner().features(encoder, learner().stacked(frames)),
+        encode=lambda frames: ready().features(encoder, ready().stacked(frames)),
         moments=offered(encoder, "moments", lambda moments, frames: moments(stacks(frames))),
         reconstruct=offered(auxiliary, "reconstruct", lambda reconstruct, z: reconstruct(z)[:, -1]),
         log_density=offered(auxiliary, "log_density", lambda density, frames, normal: density(encoder, stacks(frames), normal)),

@@ -168,7 +168,7 @@ class Learner:
 
     def stacked(self, frames: Tensor) -> Tensor:
         """Single frames, each repeated to fill a stack: ``(N, *item)`` -> ``(N, F, *item)``."""
-        return frames[:, None].expand(-1, self.stack, *[-1] * (frames.dim() - 1))
+        return frames[:, None].expand(-1, self.stack, *[-1] * (frames.dim() - 1)).contiguous()
 
     def seen(self, frames: Tensor) -> Tensor:
         """What acting sees of frames ``uint8 (N, F, 3, H_in, W_in)``: ``(N, F, 3, H, W)``, nothing random."""
@@ -183,16 +183,17 @@ class Learner:
     @contextmanager
     def evaluating(self) -> Iterator[None]:
         """Encoders and auxiliary loss in evaluation mode and without gradient, as when acting."""
-        modules = [*([self.encoders] if self.encoders else []), *([self.auxiliary.module] if self.auxiliary else [])]
-        modes = [module.training for module in modules]
-        for module in modules:
-            module.eval()
+        parts = [*([self.encoders] if self.encoders else []), *([self.auxiliary.module] if self.auxiliary else [])]
+        learning = [module for part in parts for module in part.modules() if module.training]
+        for part in parts:
+            part.eval()
         try:
             with torch.no_grad():
                 yield
         finally:
-            for module, mode in zip(modules, modes, strict=True):
-                module.train(mode)
+            # Not `train()`, which reaches all within: a part that an author keeps in evaluation mode stays there.
+            for module in learning:
+                module.training = True
 
     # -- learning -----------------------------------------------------------------------------------------------------
 

@@ -45,5 +45,6 @@ def sample_indices(draws: Tensor, episodes: int, horizon: int, *, k: int, strate
     else:
         raise ValueError(f"unknown relabelling strategy {strategy!r}: one of {', '.join(STRATEGIES)}")
     # u * n can round up to n for u just below 1.
-    source, own = draws[:, 3].float(), draws[:, DRAWS:].float()
+    # And so can a double that becomes a float.
+    source, own = (part.float().clamp_(max=1 - 2**-24) for part in (draws[:, 3], draws[:, DRAWS:]))
     return GoalIndices(episode, step, relabelled, goal_step.clamp_(max=horizon), source, own)

@@ -61,13 +61,12 @@ def measure(built: Built, scenes: Scenes) -> Pairs | None:
     encoders = built.learner.encoders
     if distance is None or encoders is None:
         return None
-    stack = scenes.frames.shape[1]
-    outcome = embed(built.learner, encoders.critic, scenes.frames)
-    # As goals are embedded: the newest frame, repeated to fill the stack.
-    goal = outcome if stack == 1 else embed(built.learner, encoders.critic, scenes.frames[:, -1:].repeat(stack, axis=1))
-    first = np.concatenate([np.arange(len(outcome)) for _ in PAIRINGS])
-    second = np.concatenate([np.roll(np.arange(len(outcome)), -places) for places in PAIRINGS])
-    own = distance(torch.from_numpy(outcome[first]), torch.from_numpy(goal[second])).double().numpy()
+    # As goals and rewarded outcomes are embedded: the newest frame, repeated to fill the stack.
+    z = torch.from_numpy(embed(built.learner, encoders.critic, scenes.frames[:, -1:].repeat(scenes.frames.shape[1], axis=1)))
+    first = np.concatenate([np.arange(len(z)) for _ in PAIRINGS])
+    second = np.concatenate([np.roll(np.arange(len(z)), -places) for places in PAIRINGS])
+    with built.learner.evaluating():
+        own = distance(*(z[side].to(built.learner.device) for side in (first, second))).double().cpu().numpy()
 
     def apart(name: str) -> NDArray[np.float64]:
         length: NDArray[np.float64] = np.linalg.norm(scenes.positions[name][first] - scenes.positions[name][second], axis=1)

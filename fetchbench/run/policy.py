@@ -73,9 +73,10 @@ class Policy:
             frames = torch.from_numpy(np.stack(self._frames)[None]).to(device)  # (1, F, 3, H, W)
             if built.goal_images:
                 images = torch.from_numpy(self._checked("goal_frame", goal_frame, self.pixels.size)[None]).to(device)
-        goal = built.goals.embed(built.goals.from_task(tensor(desired), images))
+        asked = tensor(desired) if built.reward == "task" else torch.full((1, self.task.goal_dim), torch.nan, device=device)
+        goal = built.goals.embed(built.goals.from_task(asked, images))
         vectors = torch.cat([built.vectors(tensor(observation), tensor(achieved)), goal], dim=-1)
-        shown = images if hasattr(built.goals, "goal_frames") else None
+        shown = images if built.shows_goals else None
         action: NDArray[np.float32] = built.learner.act(frames, vectors, goal_frames=shown)[0].cpu().numpy()
         return action
 

@@ -62,13 +62,16 @@ class Rollout:
             assert first.goal_frames is not None  # the environment was asked for them
             images = torch.from_numpy(built.stored(first.goal_frames)).to(self._device)
         desired = torch.from_numpy(first.desired).float().to(self._device)
+        if built.reward == "latent":
+            desired = torch.full_like(desired, torch.nan)  # where rewards are latent, no position is told
         if explore is None:
             pursued = Pursued(built.goals.from_task(desired, images), images)
         else:
             pursued = explore(Pursued(desired, images))
+        self._pursued = pursued.goals
         self._goal_embedding = built.goals.embed(pursued.goals)
         # Seen by the encoder only where the heads are given its features of goals too.
-        self._shown = pursued.frames if hasattr(built.goals, "goal_frames") else None
+        self._shown = pursued.frames if built.shows_goals else None
         self.goal_frames = None if pursued.frames is None else pursued.frames.cpu().numpy()
 
     def act(self, noise: Tensor | None = None) -> np.ndarray:
@@ -107,10 +110,11 @@ class Rollout:
 
     def episodes(self) -> EpisodeBatch:
         """The finished episodes, for the replay. Where rewards are latent, it learns of no position: they are NaN."""
-        achieved, desired = self.achieved.astype(np.float32), self.desired.astype(np.float32)
+        observation, achieved, desired = self.observation, self.achieved.astype(np.float32), self._pursued.cpu().numpy()
         if self._built.reward == "latent":
-            achieved, desired = np.full_like(achieved, np.nan), np.full_like(desired, np.nan)
-        return EpisodeBatch(self.observation, achieved, desired, self.action, self.frames, self.goal_frames)
+            observation, achieved = self._built.unseen(observation), np.full_like(achieved, np.nan)
+            desired = np.full((len(achieved), self._task.goal_dim), np.nan, np.float32)
+        return EpisodeBatch(observation, achieved, desired, self.action, self.frames, self.goal_frames)
 
     def _store(self, state: Observations) -> None:
         self.observation[:, self.step] = state.observation

@@ -102,9 +102,8 @@ def input_parts(request: RunRequest, built: Built) -> list[InputPart]:
     parts = []
     if built.feature_dim is not None:
         width = built.learner.actor.inputs.width - built.vectors.dim - goal
-        sees_goals = hasattr(built.goals, "goal_frames")
-        features = built.feature_dim * (2 if sees_goals else 1)
-        name = "encoder, of frames and goal image" if sees_goals else "encoder"
+        features = built.feature_dim * (2 if built.shows_goals else 1)
+        name = "encoder, of frames and goal image" if built.shows_goals else "encoder"
         parts.append(InputPart(name, width, None if width == features else features))
     if layout.indices:
         parts.append(InputPart("observation" if track == "state" else "proprioception", len(layout.indices)))

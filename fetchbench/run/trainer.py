@@ -111,7 +111,7 @@ class Trainer:
             return False
         try:
             self.load_state_dict(state)
-        except (KeyError, RuntimeError) as error:
+        except (KeyError, RuntimeError, TypeError, ValueError) as error:
             raise StorageError(
                 f"{self.checkpoint.folder}: another version of fetchbench wrote it ({one_line(error)}); "
                 "delete the run's folder and run the suite again"
@@ -161,6 +161,7 @@ class Trainer:
         s, n = self.request.learner, self.environment.count
         seeds = [reset_seed(self.request.task, self.request.seed, self.episodes + i) for i in range(n)]
         exploration = self.generators["exploration"]
+        untrained = self.learner.updates == 0
         goal_draws = torch.rand(n, max(1, self.built.goal_draws), generator=exploration).to(self.learner.device)
         rollout = Rollout(self.environment, self.task, self.built, seeds, functools.partial(self._explore, goal_draws))
         while not rollout.over:
@@ -177,7 +178,7 @@ class Trainer:
                     self.credit -= 1
                     self._update()
             rollout.finish()
-        if rollout.frames is not None and self.built.reward == "latent" and self.learner.updates == 0:
+        if rollout.frames is not None and rollout.goal_frames is not None and self.built.reward == "latent" and untrained:
             # Random play pursues nothing, and networks that have learned nothing imagine nothing: where it came to is its goal.
             rollout.goal_frames = rollout.frames[:, -1]
         self.replay.add(rollout.episodes())

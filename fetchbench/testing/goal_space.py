@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+import io
 from collections.abc import Iterator
 from dataclasses import replace
 
@@ -11,6 +12,7 @@ import torch
 from torch import Tensor
 
 from fetchbench.environment import get_task
+from fetchbench.errors import one_line
 from fetchbench.learner.components import spec_of
 from fetchbench.records.schema import Component
 from fetchbench.registry import Registry
@@ -81,7 +83,8 @@ class GoalsUnderTest:
         if self.trial.built.goal_images:
             steps = torch.arange(5)
             frames = self.replay.frames_at(steps % len(self.replay), steps)
-        return Pursued(desired, frames)
+        latent = self.spec.reward == "latent"
+        return Pursued(torch.full_like(desired, torch.nan) if latent else desired, frames)
 
     def explored(self) -> Pursued:
         draws = torch.rand(5, max(1, self.trial.built.goal_draws), generator=torch.Generator().manual_seed(0))
@@ -124,12 +127,47 @@ def output(g: GoalsUnderTest) -> Iterator[Outcome]:
             yield failed(f"{name} is not finite", f"mind divisions and logarithms.{latent}")
 
 
+def offers(g: GoalsUnderTest) -> Iterator[Outcome]:
+    """What it offers besides: a distance, a look at the replay, a state that a checkpoint can hold."""
+    goals, found = g.goals, []
+    if distance := getattr(goals, "distance", None):
+        found.append("distance")
+        z = torch.randn(BATCH, g.trial.built.feature_dim or 1, generator=torch.Generator().manual_seed(0))
+        with g.trial.learner.evaluating():
+            apart, own = distance(z, z.flip(0)), distance(z, z)
+        if tuple(apart.shape) != (BATCH,) or not bool(apart.isfinite().all()):
+            yield failed(f"distance returns {tuple(apart.shape)}, not ({BATCH},) finite numbers", "one per pair of rows")
+        elif float(own.max()) >= float(apart.mean()):
+            yield failed("distance holds an image to be as far from itself as from others", "0 where both are equal")
+    if refresh := getattr(goals, "refresh", None):
+        found.append("refresh")
+        refresh(g.replay, torch.Generator().manual_seed(0))
+    if states := getattr(goals, "training_states", None):
+        found.append("training_states")
+        episode, step = states(g.replay, torch.rand(BATCH, dtype=torch.float64, generator=torch.Generator().manual_seed(0)))
+        inside = (step >= 0) & (step < g.replay.horizon) & (episode >= 0) & (episode < len(g.replay))
+        if not bool(inside.all()):
+            yield failed("training_states names observations that there are not", "episodes held, steps 0 to T - 1")
+    if keep := getattr(goals, "state_dict", None):
+        found.append("state_dict")
+        file = io.BytesIO()
+        torch.save(keep(), file)
+        file.seek(0)
+        try:
+            getattr(goals, "load_state_dict")(torch.load(file, weights_only=True))  # noqa: B009
+        except Exception as error:
+            yield failed(f"its state does not come back from a checkpoint: {one_line(error)}", "tensors and plain values alone")
+    yield ok(", ".join(found)) if found else skipped("nothing")
+
+
 def determinism(g: GoalsUnderTest) -> Iterator[Outcome]:
     """Goals, embeddings and rewards are functions of what they are given."""
 
     def everything() -> list[Tensor]:
         goals = g.goals.relabel(g.replay, g.indices)
-        return [goals, g.goals.embed(goals), g.goals.reward(g.replay, g.indices, goals)]
+        explored = g.explored()
+        images = [] if explored.frames is None else [explored.frames]
+        return [goals, g.goals.embed(goals), g.goals.reward(g.replay, g.indices, goals), explored.goals, *images]
 
     first, drawn = watched(everything)
     if drawn:
@@ -185,6 +223,7 @@ def checks(g: GoalsUnderTest) -> Iterator[Check[GoalsUnderTest]]:
     """The contract, in order."""
     yield Check("build", builds)
     yield Check("output", output, ("build",))
+    yield Check("offers", offers, ("build",))
     yield Check("determinism", determinism, ("output",))
     yield Check("embedding", embedding, ("output",))
     yield Check("relabelling", relabelling, ("output",))

@@ -121,10 +121,11 @@ def filled(built: Built) -> Replay:
         goal_frames=built.goal_images,
         device=built.learner.device,
     )
-    achieved, desired = episodes.achieved, episodes.desired
+    observation, achieved, desired = episodes.observation, episodes.achieved, episodes.desired
     if built.reward == "latent":
+        observation = built.unseen(observation)
         achieved, desired = np.full_like(achieved, np.nan), np.full_like(desired, np.nan)
-    replay.add(EpisodeBatch(episodes.observation, achieved, desired, episodes.action, frames, goal_frames))
+    replay.add(EpisodeBatch(observation, achieved, desired, episodes.action, frames, goal_frames))
     return replay
 
 

@@ -184,6 +184,14 @@ def test_a_frozen_encoder_of_frames_embeds_goals_once_too():
     t.update()
 
 
+def test_a_part_that_an_author_keeps_in_evaluation_mode_stays_there():
+    t = trial("critic")
+    encoder = t.learner.encoders.critic
+    encoder.convolutions[1].eval()
+    t.learner.act(t.batch().frames[:, :2], torch.zeros(8, 0), goal_frames=t.batch().goal_frames)
+    assert (encoder.training, encoder.convolutions[0].training, encoder.convolutions[1].training) == (True, True, False)
+
+
 def test_other_tracks_are_as_they_were():
     t = Trial(ENCODER, routing("critic"), track="pixels-only", size=32)
     batch = t.batch()

@@ -13,7 +13,7 @@ import torch
 from torch import nn
 
 from fetchbench.environment import get_task
-from fetchbench.errors import PluginError
+from fetchbench.errors import FetchbenchError, PluginError
 from fetchbench.learner.goals import IMAGE_GOALS
 from fetchbench.registry import Registry
 from fetchbench.replay import Replay, sample_indices
@@ -368,6 +368,22 @@ def test_methods_that_lack_what_it_needs():
     shared = (PARTS[0], spec("auxiliary-loss", "vae"), PARTS[2])
     with pytest.raises(PluginError, match=r"power = -1\.0 weights what the auxiliary loss learns from.*batch_size = 128"):
         Trial(*shared, spec("goal-space", "latent", power=-1.0), size=32, stack=1, track="image-goal")
+
+
+def test_augmentations_that_change_the_size_of_frames():
+    crop = ("augmentation", REGISTRY.get("augmentation", "crop").spec)
+    with pytest.raises(
+        FetchbenchError, match=r"goals are drawn 42 pixels high.*wants frames of 50; take one that keeps the size"
+    ):
+        Trial(*PARTS, crop, ("goal-space", LATENT), size=42, stack=1, track="image-goal")
+    shift = ("augmentation", REGISTRY.get("augmentation", "shift").spec)
+    Trial(*PARTS, shift, ("goal-space", LATENT), size=32, stack=1, track="image-goal").update()
+
+
+def test_a_track_that_shows_the_achieved_goal():
+    everywhere = replace(LATENT, tracks=("pixels-privileged",))
+    with pytest.raises(FetchbenchError, match="shows the achieved goal, of which a run with latent rewards keeps nothing"):
+        Trial(*PARTS, ("goal-space", everywhere), size=32, stack=1, track="pixels-privileged")
 
 
 def test_the_declared_shares_are_the_defaults():

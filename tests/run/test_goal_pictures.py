@@ -217,7 +217,7 @@ def test_scenes_are_drawn_for_those_alone_whose_pictures_need_them(trained_of, r
     drawn: list[tuple[int, int]] = []
 
     class Unstarted:
-        def __init__(self, task: object, scene: object, pixels: PixelSpec, count: int) -> None:
+        def __init__(self, task: object, scene: object, pixels: PixelSpec, count: int, image_goals: bool) -> None:
             self.count = count
 
         def __enter__(self) -> Unstarted:

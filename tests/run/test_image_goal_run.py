@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -15,10 +16,11 @@ from fetchbench.records.schema import Component, Method, RunRequest
 from fetchbench.run.goal_distance import measure
 from fetchbench.run.policy import load_policy
 from fetchbench.run.prepare import build_request
+from fetchbench.run.rollout import Rollout
 from fetchbench.run.scenes import Scenes
 from fetchbench.run.streams import reset_seed
 from fetchbench.run.trainer import Trainer
-from fetchbench.specs import PixelSpec
+from fetchbench.specs import PixelSpec, Pursued
 from fetchbench.statistics.probing import rank_correlation
 
 from .conftest import RunFolder, make_request
@@ -91,6 +93,7 @@ def test_a_latent_reward_never_meets_a_position(registry, tmp_path):
     assert len(replay) == 8
     assert bool(replay.achieved.isnan().all())
     assert bool(replay.desired.isnan().all())
+    assert bool(replay.observation.isnan().all())  # the track shows none of its numbers
     # And with NaN wherever it could have read one, it learned: every loss is finite, or the run would have ended as diverged.
     assert trainer.learner.updates == 150
     state = trainer.checkpoint.state()
@@ -100,6 +103,7 @@ def test_a_latent_reward_never_meets_a_position(registry, tmp_path):
 def test_the_tasks_reward_reads_positions_on_the_same_track(registry, tmp_path):
     replay = trained(registry, tmp_path, Component(name="image")).replay
     assert bool(replay.achieved.isfinite().all())
+    assert bool(replay.observation.isfinite().all())
     assert float(replay.desired.std()) > 0
 
 
@@ -107,7 +111,8 @@ def test_random_play_pursues_where_it_came_to_and_later_episodes_what_they_imagi
     replay = trained(registry, tmp_path, Component(name="latent")).replay
     last = replay.frames_at(torch.arange(8), torch.full((8,), replay.horizon))
     same = (replay.goal_frames == last).flatten(1).all(dim=1).tolist()
-    assert same == [True] * 2 + [False] * 6  # 100 steps of warm-up are two episodes
+    # 100 steps of warm-up are two episodes; at the start of the third, nothing has been learned yet.
+    assert same == [True] * 3 + [False] * 5
 
 
 def test_the_environments_own_goals_are_kept_where_the_task_rewards(registry, tmp_path):
@@ -176,6 +181,10 @@ def test_a_perfect_and_a_blind_distance(registry):
     assert (found.pairs, found.metric) == (160, "euclidean")
     built.learner.encoders.critic = Constant()
     assert measure(built, scenes).summary() is None
+    learned = torch.nn.Linear(3, 1)
+    built.learner.encoders.critic = Reads()
+    with_gradient = SimpleNamespace(distance=lambda z, goals: learned(z - goals)[:, 0], metric="learned")
+    assert measure(replace(built, goals=with_gradient), scenes).summary().metric == "learned"
     unable = replace(built, goals=object())
     assert measure(unable, scenes) is None
 
@@ -195,3 +204,15 @@ def test_of_an_object_its_own_distance_counts(registry):
     found = measure(built, scenes).summary()
     assert found.rank_correlation == pytest.approx(1, abs=0.001)
     assert abs(found.gripper_rank_correlation) < 0.3
+
+
+def test_goals_that_a_space_of_positions_chooses_are_what_the_replay_keeps(registry):
+    built = build_request(make_request(registry, None, track="state"), registry)
+    wanted = torch.full((1, 3), 1.3)
+    with VectorEnvironment(get_task("FetchReach-v4"), make_request(registry, None).scene, None, 1) as environment:
+        rollout = Rollout(environment, get_task("FetchReach-v4"), built, [0], lambda task: Pursued(wanted))
+        while not rollout.over:
+            rollout.begin(np.zeros((1, 4), np.float32))
+            rollout.finish()
+    assert np.array_equal(rollout.episodes().desired, wanted.numpy())
+    assert not np.array_equal(rollout.desired, wanted.numpy())

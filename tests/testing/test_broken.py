@@ -41,6 +41,7 @@ FAULTS = {
     "without_encoder": ("gradient", "no gradient reaches the encoder"),
     # gradient routings and goal spaces
     "half_separate": ("data", "with two encoders, no loss trains the actor's"),
+    "reads_observations": ("output", "reward is not finite"),
     "reads_positions": ("output", "reward is not finite"),
     "wrong_reward": ("relabelling", "rewards are not the task's"),
     # plugins that do not load
