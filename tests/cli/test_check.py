@@ -109,7 +109,7 @@ def test_a_users_mistake(fetchbench, arguments, message):
 
 def test_without_an_argument_the_components_are_listed_by_kind(fetchbench):
     error = " ".join(fetchbench("check").err.split())
-    assert "; goal-space: vector." in error
+    assert "; goal-space: image, latent, vector." in error
     assert "gradient-routing: actor, aux, critic" in error
 
 
@@ -120,4 +120,4 @@ def test_all_of_a_kind_and_whatever_does_not_load(fetchbench, workspace):
     assert answer.code == 1
     assert "goal space 'vector'" in answer.out
     assert "failed: load: ZeroDivisionError: division by zero (line 1). What to do: mend that line" in answer.out
-    assert answer.out.splitlines()[-1] == "1 problem in 2 components"
+    assert answer.out.splitlines()[-1] == "1 problem in 4 components"
