@@ -27,7 +27,7 @@ from fetchbench.learner.sac import PLAIN, Auxiliary, Learner
 from fetchbench.protocol import LearnerSettings, Track
 from fetchbench.records.schema import Component, Execution, Method
 from fetchbench.registry import Registry
-from fetchbench.replay import Replay
+from fetchbench.replay import EpisodeBatch, Replay
 from fetchbench.specs import (
     Augmentation,
     AuxiliaryContext,
@@ -122,12 +122,14 @@ class Built:
             embedded: np.ndarray = self.embeds.embed(torch.from_numpy(frames).to(self.learner.device)).cpu().numpy()
         return embedded
 
-    def unseen(self, observation: np.ndarray) -> np.ndarray:
-        """Observations ``(..., D)`` without the numbers that the networks do not see: those are NaN."""
-        masked = np.full_like(observation, np.nan)
-        shown = list(self.vectors.indices)
-        masked[..., shown] = observation[..., shown]
-        return masked
+    def told(self, episodes: EpisodeBatch) -> EpisodeBatch:
+        """What the replay may know of episodes. Where rewards are latent, numbers that the networks do not see are NaN."""
+        if self.reward == "task":
+            return episodes
+        observation, shown = np.full_like(episodes.observation, np.nan), list(self.vectors.indices)
+        observation[..., shown] = episodes.observation[..., shown]
+        achieved, desired = (np.full_like(goals, np.nan) for goals in (episodes.achieved, episodes.desired))
+        return replace(episodes, observation=observation, achieved=achieved, desired=desired)
 
     def sampler(self, replay: Replay) -> Sampler:
         """What turns a replay's transitions into the learner's batches."""

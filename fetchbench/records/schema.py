@@ -166,6 +166,11 @@ class RunRequest(Settings):
     mujoco: str = ""
     key: str = ""
 
+    @property
+    def image_goals(self) -> bool:
+        """Whether every goal must be one that an image can show: so it is for all rows of a suite on such a track."""
+        return self.pixel_track == "image-goal"
+
     def protocol(self) -> dict[str, Any]:
         """What every row of one table shares, and what decides its outcome: how often it is saved does not."""
         shared = {"scene", "pixel_track", "learner", "budget", "evaluation"}

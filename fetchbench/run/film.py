@@ -86,11 +86,10 @@ def shoot(trained: Trained, count: int = 2, unwatched: int = 0) -> list[Episode]
     """
     request, built = trained.request, trained.built
     task = get_task(request.task)
-    images = request.pixel_track == "image-goal"
     shown = request.scene.model_copy(update={"marker": "shown"})
     with (
-        FilmedEnvironment(task, request.scene, built.rendered, count + unwatched, image_goals=images) as played,
-        FilmedEnvironment(task, shown, VIEW, count, image_goals=images) as watched,
+        FilmedEnvironment(task, request.scene, built.rendered, count + unwatched, image_goals=request.image_goals) as played,
+        FilmedEnvironment(task, shown, VIEW, count, image_goals=request.image_goals) as watched,
     ):
         evaluation = max(len(trained.evaluations) - 1, 0)
         seeds = unsolved(played, task, lambda episode: evaluation_seed(request.task, request.seed, evaluation, episode))

@@ -49,7 +49,7 @@ def scenes_of(trained: Trained) -> Scenes | None:
     fitting = min(SCENES, MOST_BYTES // (stack * 3 * built.rendered.size**2))
     count = max(1, fitting // SCENES_PER_RESET) * SCENES_PER_RESET
     task = get_task(request.task)
-    images = request.pixel_track == "image-goal"  # as in the run, whose probes see the same scenes
+    images = request.image_goals  # as in the run, whose probes see the same scenes
     with VectorEnvironment(task, request.scene, built.rendered, ENVIRONMENTS, image_goals=images) as environment:
         return draw_scenes(environment, task, stack, count)
 

@@ -59,8 +59,9 @@ def run(
     task, n = get_task(request.task), request.learner.environments
     # How many there are changes nothing but the time; on a GPU machine the cores have nothing else to do.
     cores = len(os.sched_getaffinity(0)) if request.execution.device == "cuda" else request.execution.threads
-    images = request.pixel_track == "image-goal"
-    with VectorEnvironment(task, request.scene, built.rendered, n, workers=min(n, cores), image_goals=images) as environment:
+    with VectorEnvironment(
+        task, request.scene, built.rendered, n, workers=min(n, cores), image_goals=request.image_goals
+    ) as environment:
         trainer = Trainer(request, built, environment, directory)
         resumed = trainer.resume()
         trainer.log("start", attempt=attempt, resumed_at=trainer.steps if resumed else 0, pid=os.getpid())

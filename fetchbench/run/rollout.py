@@ -110,11 +110,11 @@ class Rollout:
 
     def episodes(self) -> EpisodeBatch:
         """The finished episodes, for the replay. Where rewards are latent, it learns of no position: they are NaN."""
-        observation, achieved, desired = self.observation, self.achieved.astype(np.float32), self._pursued.cpu().numpy()
-        if self._built.reward == "latent":
-            observation, achieved = self._built.unseen(observation), np.full_like(achieved, np.nan)
-            desired = np.full((len(achieved), self._task.goal_dim), np.nan, np.float32)
-        return EpisodeBatch(observation, achieved, desired, self.action, self.frames, self.goal_frames)
+        # Latent goals change with the networks: of those the replay keeps the images alone.
+        goals = self._pursued.cpu().numpy() if self._built.reward == "task" else self.desired.astype(np.float32)
+        achieved = self.achieved.astype(np.float32)
+        episodes = EpisodeBatch(self.observation, achieved, goals, self.action, self.frames, self.goal_frames)
+        return self._built.told(episodes)
 
     def _store(self, state: Observations) -> None:
         self.observation[:, self.step] = state.observation

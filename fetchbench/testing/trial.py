@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -121,11 +122,7 @@ def filled(built: Built) -> Replay:
         goal_frames=built.goal_images,
         device=built.learner.device,
     )
-    observation, achieved, desired = episodes.observation, episodes.achieved, episodes.desired
-    if built.reward == "latent":
-        observation = built.unseen(observation)
-        achieved, desired = np.full_like(achieved, np.nan), np.full_like(desired, np.nan)
-    replay.add(EpisodeBatch(observation, achieved, desired, episodes.action, frames, goal_frames))
+    replay.add(built.told(replace(episodes, frames=frames, goal_frames=goal_frames)))
     return replay
 
 
