@@ -125,7 +125,12 @@ def _measures(
 
         return [cache.measure(sizes, cores, say)]
 
-    by_name = {"render": render, "replay": replay, "updates": updates, "training": training, "cache": cache}
+    def gpu() -> Sequence[Part]:
+        from fetchbench.bench import gpu
+
+        return [gpu.measure(sizes, cores, found, say)]
+
+    by_name = {"render": render, "replay": replay, "updates": updates, "training": training, "cache": cache, "gpu": gpu}
     wanted = set(parts) | ({"replay", "training"} if "memory" in parts else set())
     return [guarded(name, measure) for name, measure in by_name.items() if name in wanted]
 

@@ -149,6 +149,7 @@ def build(
     shared: bool = False,
     buffer_steps: int,
     seed: int = 0,
+    device: str = "cpu",
 ) -> SAC:
     """SB3's SAC + HerReplayBuffer at our learner's settings.
 
@@ -162,6 +163,7 @@ def build(
         shared: ``share_features_extractor``: our routing ``actor``; else ``separate``.
         buffer_steps: Transitions that its replay holds.
         seed: Of its weights and draws.
+        device: Where it learns.
     """
     learned = settings.entropy == "learned"
     layout = vector_layout(track, task, track)
@@ -188,7 +190,7 @@ def build(
             "features_extractor_kwargs": {"encoder": encoder, "shape": shape, "layout": layout, "task": task},
         },
         seed=seed,
-        device="cpu",
+        device=device,
     )
     model.set_logger(Logger(None, []))
     return model
@@ -199,15 +201,17 @@ def offline(task: Task, shape: FrameShape, proprioception: int) -> VecEnv:
     return DummyVecEnv([lambda: Offline(task, shape, proprioception)])
 
 
-def make_buffer(task: Task, shape: FrameShape, settings: LearnerSettings, transitions: int) -> HerReplayBuffer:
-    """An empty HerReplayBuffer for the track ``pixels``."""
+def make_buffer(
+    task: Task, shape: FrameShape, settings: LearnerSettings, transitions: int, device: str = "cpu"
+) -> HerReplayBuffer:
+    """An empty HerReplayBuffer for the track ``pixels``; its batches go to the device."""
     environment = offline(task, shape, len(task.proprioception))
     return HerReplayBuffer(
         transitions,
         environment.observation_space,  # type: ignore[arg-type]
         environment.action_space,
         environment,
-        device="cpu",
+        device=device,
         n_sampled_goal=settings.relabel_k,
         goal_selection_strategy=settings.relabel_strategy,
     )

@@ -25,8 +25,8 @@ def random_episodes(task: Task, size: int, count: int = BLOCK, seed: int = 0) ->
     )
 
 
-def filled_replay(task: Task, episodes: EpisodeBatch, transitions: int) -> Replay:
-    """Our replay, full of the given episodes, over and over: every page of its memory has been written."""
+def filled_replay(task: Task, episodes: EpisodeBatch, transitions: int, device: str = "cpu") -> Replay:
+    """Our replay on a device, full of the given episodes, over and over: every page of its memory has been written."""
     assert episodes.frames is not None
     replay = Replay(
         capacity=transitions // task.horizon,
@@ -34,6 +34,7 @@ def filled_replay(task: Task, episodes: EpisodeBatch, transitions: int) -> Repla
         observation_dim=task.observation_dim,
         action_dim=task.action_dim,
         frame=episodes.frames.shape[2:],
+        device=device,
     )
     while left := replay.capacity - len(replay):
         replay.add(EpisodeBatch(**{name: array[:left] for name, array in episodes.arrays().items()}))

@@ -36,6 +36,7 @@ def make_request(
     encoder: str = ENCODER,
     options: Mapping[str, Any] | None = None,
     steps: int = 1_000,
+    device: str = "cpu",
 ) -> RunRequest:
     """The request of such a run; it is never evaluated.
 
@@ -50,8 +51,9 @@ def make_request(
         encoder: Its name.
         options: Of the encoder.
         steps: Environment steps of its budget.
+        device: Where it learns.
     """
-    execution = {"threads": threads, "precision": arithmetic.precision, "compile": arithmetic.compile}
+    execution = {"threads": threads, "precision": arithmetic.precision, "compile": arithmetic.compile, "device": device}
     return RunRequest(
         suite="bench",
         task=task,

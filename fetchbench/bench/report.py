@@ -93,6 +93,8 @@ def number(value: float) -> str:
 def target(line: Line) -> str:
     if line.at_least is not None:
         return f"at least {number(line.at_least)}x"
+    if line.own_at_least is not None:
+        return f"at least {number(line.own_at_least)} {line.unit}"
     return "" if line.at_most is None else f"at most {number(line.at_most)} {line.unit}"
 
 
@@ -117,5 +119,10 @@ def _judgement(line: Mapping[str, Any]) -> str:
     """``at least 4x: yes``."""
     if line["met"] is None:
         return ""
-    wanted = f"at least {number(line['at_least'])}x" if line["at_least"] is not None else f"at most {number(line['at_most'])}"
+    if line["at_least"] is not None:
+        wanted = f"at least {number(line['at_least'])}x"
+    elif line.get("own_at_least") is not None:  # reports from before there was a GPU's part lack it
+        wanted = f"at least {number(line['own_at_least'])}"
+    else:
+        wanted = f"at most {number(line['at_most'])}"
     return f"{wanted}: {'yes' if line['met'] else '**no**'}"

@@ -6,10 +6,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-PARTS = ("render", "replay", "updates", "training", "cache", "memory")
+PARTS = ("render", "replay", "updates", "training", "cache", "gpu", "memory")
 """In the order in which they are measured. ``memory`` is what ``replay`` and ``training`` took."""
 
-WITH_SB3 = ("replay", "updates", "training", "memory")
+WITH_SB3 = ("replay", "updates", "training", "gpu", "memory")
 """The parts that need stable-baselines3."""
 
 ENCODER = "manipulation"
@@ -191,6 +191,7 @@ class Sizes:
     updates: UpdateSizes = UpdateSizes()
     training: TrainingSizes = TrainingSizes()
     cache: CacheSizes = CacheSizes()
+    gpu: UpdateSizes = UpdateSizes(transitions=10_000, compile="cuda-graph", tuned=False, rounds=3, block_s=1.0)
 
 
 FULL = Sizes("full", judged=True)
@@ -205,4 +206,5 @@ QUICK = Sizes(
         batch=32, warmup_steps=50, segments=2, segment_steps=50, compiles=("none",), plain=False, others=False
     ),
     cache=CacheSizes(batch=8, rounds=1, block_s=0.2),
+    gpu=UpdateSizes(size=48, stack=2, batch=32, compile="none", tuned=False, rounds=3, block_s=0.3),
 )

@@ -75,6 +75,7 @@ class Line:
         other: The other's name.
         at_least: Target for the ratio.
         at_most: Target for our own value.
+        own_at_least: The same, where more is better.
     """
 
     what: str
@@ -85,6 +86,7 @@ class Line:
     other: str = ""
     at_least: float | None = None
     at_most: float | None = None
+    own_at_least: float | None = None
 
     @property
     def ratio(self) -> Spread | None:
@@ -100,6 +102,8 @@ class Line:
         ratio = self.ratio
         if self.at_least is not None and ratio is not None:
             return ratio.median >= self.at_least
+        if self.own_at_least is not None:
+            return self.ours.median >= self.own_at_least
         return None if self.at_most is None else self.ours.median <= self.at_most
 
     def as_dict(self) -> dict[str, Any]:
@@ -114,6 +118,7 @@ class Line:
             "ratio": None if ratio is None else ratio.as_dict(),
             "at_least": self.at_least,
             "at_most": self.at_most,
+            "own_at_least": self.own_at_least,
             "met": self.met,
         }
 

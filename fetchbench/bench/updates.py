@@ -27,6 +27,9 @@ DEFAULT = BASELINE_ROUTING["critic"]
 
 TRACK: Track = "pixels"
 
+BETWEEN_WAITS = 50
+"""Updates between two waits for a GPU, which a run has at every environment step."""
+
 
 def measure(sizes: Sizes, cores: Sequence[int], machine: Mapping[str, Any], say: Callable[[str], None]) -> Part:
     """Updates per second.
@@ -103,7 +106,7 @@ def pixels(u: UpdateSizes) -> PixelSpec:
 class Ours:
     """Our learners, over one replay."""
 
-    def __init__(self, sizes: dict[str, Any], threads: int) -> None:
+    def __init__(self, sizes: dict[str, Any], threads: int, device: str = "cpu") -> None:
         wait_briefly()  # as a run does
         import torch
 
@@ -112,24 +115,28 @@ class Ours:
         from fetchbench.run.plugins import load_plugins
 
         u, task = UpdateSizes(**sizes), get_task(sizes["task"])
-        self._sizes, self._threads = u, threads
+        self._sizes, self._threads, self._device = u, threads, device
         self._registry = load_plugins()
-        self._replay = filled_replay(task, random_episodes(task, u.size), u.transitions)
+        self._replay = filled_replay(task, random_episodes(task, u.size), u.transitions, device)
         self._generator = torch.Generator().manual_seed(0)
         self._updates: dict[str, Callable[[], object]] = {}
+        self._samplers: list[Callable[[torch.Tensor], object]] = []
 
     def build(self, name: str, routing: str, precision: str, compile: str) -> float:
-        """Make a learner and let it learn once; returns what its first update took, seconds."""
+        """Make a learner and let it learn once, or until it is captured; returns what that took, seconds."""
         from fetchbench.bench.ours import make_request
         from fetchbench.run.arithmetic import configure
         from fetchbench.run.prepare import build_request
 
         u, arithmetic = self._sizes, Arithmetic(precision, compile)
-        request = make_request(u.task, TRACK, pixels(u), routing, settings(u), self._threads, arithmetic)
+        device = self._device
+        request = make_request(u.task, TRACK, pixels(u), routing, settings(u), self._threads, arithmetic, device=device)
         configure(request)
         self._updates[name] = update = self._update(build_request(request, self._registry))
         began = time.perf_counter()
-        update()
+        for _ in range(self._first):
+            update()
+        self._settle()
         return time.perf_counter() - began
 
     def _update(self, built: Built) -> Callable[[], object]:
@@ -140,6 +147,7 @@ class Ours:
 
         s, g = built.learner.settings, self._generator
         sampler = built.sampler(self._replay)
+        self._samplers.append(sampler)
 
         def update() -> object:
             batch = sampler(torch.rand(s.batch_size, DRAWS, generator=g, dtype=torch.float64))
@@ -148,22 +156,58 @@ class Ours:
         return update
 
     def updates_per_s(self, name: str) -> float:
-        return rate(self._updates[name], self._sizes.block_s)
+        if self._device == "cpu":
+            return rate(self._updates[name], self._sizes.block_s)
+
+        def several() -> None:
+            for _ in range(BETWEEN_WAITS):
+                self._updates[name]()
+            self._settle()
+
+        return BETWEEN_WAITS * rate(several, self._sizes.block_s)
+
+    def samples_per_s(self) -> float:
+        """Batches per second, by the sampler alone."""
+        import torch
+
+        from fetchbench.replay.hindsight import DRAWS
+
+        def several() -> None:
+            for _ in range(BETWEEN_WAITS):
+                sampler(torch.rand(self._sizes.batch, DRAWS, generator=self._generator, dtype=torch.float64))
+            self._settle()
+
+        sampler = self._samplers[-1]
+        return BETWEEN_WAITS * rate(several, self._sizes.block_s)
+
+    @property
+    def _first(self) -> int:
+        from fetchbench.learner.graph import WARM_UP
+
+        return 1 if self._device == "cpu" else WARM_UP + 1
+
+    def _settle(self) -> None:
+        """Wait for what the GPU still has to do."""
+        if self._device != "cpu":
+            import torch
+
+            torch.cuda.synchronize()
 
 
 class SB3:
     """SB3's SAC, by routing, over one HerReplayBuffer."""
 
-    def __init__(self, sizes: dict[str, Any], threads: int, tuned: bool = False) -> None:
+    def __init__(self, sizes: dict[str, Any], threads: int, tuned: bool = False, device: str = "cpu") -> None:
         from fetchbench.bench import baseline
         from fetchbench.bench.episodes import random_episodes
         from fetchbench.environment.tasks import get_task
 
         baseline.prepare(threads, tuned)
+        self._device = device
         u = self._sizes = UpdateSizes(**sizes)
         self._task = get_task(u.task)
         episodes = random_episodes(self._task, u.size)
-        self._buffer = baseline.make_buffer(self._task, pixels(u).shape, settings(u), u.transitions)
+        self._buffer = baseline.make_buffer(self._task, pixels(u).shape, settings(u), u.transitions, device)
         baseline.fill(self._buffer, self._task, episodes, u.transitions, u.stack)
         self._models: dict[str, SAC] = {}
 
@@ -183,6 +227,7 @@ class SB3:
             make_encoder,
             shared=name == "actor",
             buffer_steps=self._task.horizon,
+            device=self._device,
         )
         model.replay_buffer = self._buffer
         self._models[name] = model

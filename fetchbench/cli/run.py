@@ -52,7 +52,7 @@ RUNS = Path("runs")
 @click.option(
     "--compile",
     "compile_",
-    type=click.Choice(["auto", "none", "inductor", "cuda-graph"]),
+    type=click.Choice(["auto", "none", "inductor", "capture", "cuda-graph"]),
     default="auto",
     show_default=True,
     help="auto compiles encoders where runs are long enough to repay it.",

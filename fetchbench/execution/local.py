@@ -29,6 +29,10 @@ from fetchbench.run.interrupts import INTERRUPTED, PARENT
 COMMAND = (sys.executable, "-P", "-m", "fetchbench.run")
 """What a child is. ``-P``: a file of the current folder, a plugin named after the package it wraps say, stands in for none."""
 
+THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+"""What libraries read that would else start a thread per core in every process: seven runs beside each other on sixteen cores
+had not come through their first probe after three minutes. The request says how many there are, and with them the last bits."""
+
 POLL_S = 0.5
 
 _LOG_BYTES = 65536
@@ -137,7 +141,8 @@ class _Child:
     def start(self, command: Sequence[str], slot: int, gpus: Sequence[str]) -> None:
         """Start the process, on one GPU where there are several."""
         self.slot = slot
-        environment = os.environ | {PARENT: str(os.getpid())}
+        threads = dict.fromkeys(THREADS, str(self.job.request.execution.threads))
+        environment = os.environ | threads | {PARENT: str(os.getpid())}
         if gpus and self.job.request.execution.device == "cuda":
             environment["CUDA_VISIBLE_DEVICES"] = gpus[slot % len(gpus)]
         try:

@@ -64,7 +64,7 @@ def plan(
         device: ``auto``, ``cpu`` or ``cuda``.
         threads: Per run.
         precision: ``auto``, ``float32`` or ``bfloat16``.
-        compile_: ``auto``, ``none``, ``inductor`` or ``cuda-graph``.
+        compile_: ``auto``, ``none``, ``inductor``, ``capture`` or ``cuda-graph``.
 
     Raises:
         FetchbenchError: An unknown name, a broken suite or plugin, a method that cannot be built, no OpenGL, no such device.

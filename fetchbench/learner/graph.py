@@ -39,7 +39,7 @@ def cuda_capture(run: Callable[[], Metrics]) -> Callable[[], Metrics]:
     except RuntimeError as error:
         raise PluginError(
             f"the update cannot be captured as a CUDA graph, most likely since a plugin reads values on the host: "
-            f"{one_line(error)}; delete the run's folder and run the suite with --compile inductor"
+            f"{one_line(error)}; delete the run's folder and run the suite with --compile none"
         ) from error
 
     def replay() -> Metrics:

@@ -107,7 +107,7 @@ class Learner:
         device = self.device = torch.device(execution.device)
         self.updates = 0
         self._encode = Passes(execution)
-        self._graphs = Graphs() if execution.compile == "cuda-graph" else None
+        self._graphs = Graphs() if execution.captures else None
         self.encoders = encoders.to(device) if encoders is not None else None
         if self.encoders is not None:
             self._encode.place(self.encoders)

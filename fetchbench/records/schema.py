@@ -120,20 +120,30 @@ class Execution(Settings):
         threads: Of the trainer's arithmetic.
         precision: Of the encoders' passes when learning; ``bfloat16`` is autocast. All else, and acting, is float32; on a
             GPU, beside bfloat16, its products are TensorFloat-32.
-        compile: ``none``; ``inductor`` runs the encoders through ``torch.compile``; ``cuda-graph`` does so too, and captures
-            the whole update as one graph.
+        compile: ``none``; ``inductor`` runs the encoders through ``torch.compile``; ``capture`` captures the whole update as
+            one CUDA graph; ``cuda-graph`` does both.
     """
 
     device: Literal["cpu", "cuda"] = "cpu"
     threads: int = Field(default=1, ge=1, le=256)
     precision: Literal["float32", "bfloat16"] = "float32"
-    compile: Literal["none", "inductor", "cuda-graph"] = "none"
+    compile: Literal["none", "inductor", "capture", "cuda-graph"] = "none"
 
     @model_validator(mode="after")
     def _fit_together(self) -> Self:
-        if self.compile == "cuda-graph" and self.device != "cuda":
-            raise ValueError(f"compile = 'cuda-graph' needs device = 'cuda', not {self.device!r}")
+        if self.captures and self.device != "cuda":
+            raise ValueError(f"compile = {self.compile!r} needs device = 'cuda', not {self.device!r}")
         return self
+
+    @property
+    def captures(self) -> bool:
+        """Whether whole updates are captured as CUDA graphs."""
+        return self.compile in ("capture", "cuda-graph")
+
+    @property
+    def compiles(self) -> bool:
+        """Whether encoders go through ``torch.compile``."""
+        return self.compile in ("inductor", "cuda-graph")
 
     @property
     def on_cpu(self) -> Execution:

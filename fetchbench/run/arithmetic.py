@@ -37,7 +37,7 @@ def resolve(
         precision: ``auto`` is ``bfloat16`` where the processor or GPU multiplies it in hardware. By name it is taken
             everywhere, and slow where it must be emulated.
         compile_: ``auto`` is ``cuda-graph`` on a GPU and ``inductor`` on a CPU, each where there is a compiler and a run is
-            long enough to repay it.
+            long enough to repay it; else ``capture`` on a GPU and ``none`` on a CPU.
 
     Raises:
         FetchbenchError: Something was asked for by name that is not here.
@@ -47,10 +47,11 @@ def resolve(
         precision = "bfloat16" if has_bfloat16(found) else "float32"
     if compile_ == "auto":
         repaid = can_compile() and any(_repays_compiling(request, found) for request in requests)
-        compile_ = ("cuda-graph" if found == "cuda" else "inductor") if repaid else "none"
-    if compile_ == "cuda-graph" and found != "cuda":
-        raise FetchbenchError("--compile cuda-graph needs a CUDA device; use inductor, none or auto")
-    if compile_ != "none" and not can_compile():
+        fast, plain = ("cuda-graph", "capture") if found == "cuda" else ("inductor", "none")
+        compile_ = fast if repaid else plain
+    if compile_ in ("capture", "cuda-graph") and found != "cuda":
+        raise FetchbenchError(f"--compile {compile_} needs a CUDA device; use inductor, none or auto")
+    if compile_ in ("inductor", "cuda-graph") and not can_compile():
         raise FetchbenchError(
             "torch.compile needs g++ and Python's headers (Debian, Ubuntu: `apt-get install -y g++ python3-dev`); "
             "install them, or use --compile none"
@@ -61,7 +62,7 @@ def resolve(
 
 
 def _repays_compiling(request: RunRequest, device: str) -> bool:
-    """On a CPU encoders alone gain; on a GPU every update does, by fewer launches."""
+    """On a CPU encoders alone are compiled; on a GPU the whole update is captured besides, frames or not."""
     updates = request.budget.steps * request.learner.updates_per_step
     return updates >= COMPILE_FROM_UPDATES and (device == "cuda" or uses_frames(request.method.track))
 

@@ -12,7 +12,7 @@ import pytest
 
 import fetchbench.bench
 from fetchbench.__main__ import run
-from fetchbench.bench import cache, machine, process, render, replay, training, updates
+from fetchbench.bench import cache, gpu, machine, process, render, replay, training, updates
 from fetchbench.bench.report import HEADER, Report, rows
 from fetchbench.bench.sizes import (
     BASELINE_ROUTING,
@@ -42,6 +42,7 @@ TINY = Sizes(
     updates=UpdateSizes(size=16, stack=2, batch=4, transitions=100, compile="none", tuned=False, rounds=2, block_s=0),
     training=TrainingSizes(size=16, batch=4, warmup_steps=50, segments=2, segment_steps=50, compiles=("none",), others=False),
     cache=CacheSizes(batch=2, rounds=1, block_s=0),
+    gpu=UpdateSizes(size=16, stack=2, batch=4, transitions=100, compile="none", tuned=False, rounds=2, block_s=0),
 )
 with_sb3 = pytest.mark.skipif(importlib.util.find_spec("stable_baselines3") is None, reason="needs the extra `bench`")
 
@@ -71,6 +72,36 @@ def test_render(plain):
     others = [line.other for line in part.lines]
     assert others == ["gymnasium, native", "gymnasium, our picture", "gymnasium, native", "gymnasium, 32 resized"]
     assert {line.unit for line in part.lines} == {"steps/s"}
+
+
+@with_sb3
+def test_gpu(plain, monkeypatch):
+    """Without a GPU it says so; what is measured on one is measured here on the CPU, from end to end."""
+    part = gpu.measure(TINY, CORES[:1], plain, silent)
+    if not part.lines:
+        assert part.notes == ["no GPU is seen here: nothing was measured on one"]
+        sides = []
+
+        class OnTheCpu(process.Side):
+            def __init__(self, name, *positional, **arguments):
+                sides.append((name, arguments.pop("device", None)))
+                super().__init__(name, *positional, **arguments)
+
+            def ask(self, method, **arguments):
+                return "a stand-in" if method == "name" else super().ask(method, **arguments)
+
+        monkeypatch.setattr(gpu, "Side", OnTheCpu)
+        part = gpu.measure(TINY, CORES[:1], plain, silent)
+        assert sides == [("gpu:Found", None), ("updates:SB3", "cuda"), ("updates:Ours", "cuda")]
+        assert part.notes[0] == "measured on a stand-in"
+    check(part.lines, 2)
+    assert [(line.what, line.other) for line in part.lines] == [
+        ("critic (bfloat16)", "SB3, separate"),
+        ("critic (float32)", "SB3, separate"),
+        ("actor (bfloat16)", "SB3, actor"),
+        ("separate (bfloat16)", "SB3, separate"),
+        ("sampling from 100 transitions", ""),
+    ]
 
 
 @with_sb3
@@ -244,6 +275,6 @@ def test_the_machine():
     assert list(rows(Part("render", [], []))) == []
     report = Report(QUICK, found, [])
     assert not report.failed
-    assert set(PARTS) == {"render", "replay", "updates", "training", "cache", "memory"}
+    assert set(PARTS) == {"render", "replay", "updates", "training", "cache", "gpu", "memory"}
     assert len(HEADER) == 8
     assert process.TIMEOUT_S > 60

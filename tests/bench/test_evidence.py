@@ -44,6 +44,13 @@ def test_the_cache_is_quoted(page, judged):
     assert cache["parts"]["cache"]["problem"] is None
 
 
+@pytest.mark.parametrize(("page", "judged"), [(ROOT / "README.md", True), (EVIDENCE / "README.md", False)])
+def test_the_gpu_is_quoted(page, judged):
+    gpu = json.loads((EVIDENCE / "bench-gpu.json").read_text())
+    assert quoted(page, f"bench-gpu: {'judged' if judged else 'all'}") == markdown(gpu, judged=judged)
+    assert gpu["parts"]["gpu"]["problem"] is None
+
+
 def test_the_bench_was_whole(measured):
     assert measured["sizes"]["name"] == "full"
     assert [part for part in measured["parts"].values() if part["problem"]] == []

@@ -7,10 +7,12 @@ import sys
 import time
 from pathlib import Path
 
+THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 directory = Path(sys.argv[1])
 mode = (directory / "mode").read_text()
 (directory / "argv.json").write_text(json.dumps(sys.argv[1:]))
 (directory / "gpu").write_text(os.environ.get("CUDA_VISIBLE_DEVICES", ""))
+(directory / "threads").write_text(" ".join(os.environ[name] for name in THREADS))
 asked = []
 
 

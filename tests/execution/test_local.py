@@ -42,6 +42,14 @@ def test_a_child_gets_its_folder_the_suites_digest_and_the_plugins(tmp_path, mon
     ]  # fmt: skip
 
 
+def test_a_child_has_as_many_threads_as_its_request_says(tmp_path, monkeypatch):
+    """Whatever the machine has: a thread per core in every process would be many times too many."""
+    monkeypatch.setenv("OMP_NUM_THREADS", "16")
+    (job,) = make_jobs(tmp_path, "done")
+    run([job])
+    assert (job.directory / "threads").read_text() == "1 1 1"
+
+
 def test_a_job_with_a_record_is_not_started(tmp_path):
     jobs = make_jobs(tmp_path, "done", "done")
     run(jobs[:1])

@@ -38,7 +38,8 @@ class Rig:
         rng = np.random.default_rng(seed)
         # What is learned from: pixels of the size that the method renders, or their embeddings.
         kept, size = {"frame": built.frame, "frame_dtype": built.frame_dtype}, built.rendered.size
-        self.replay = Replay(capacity=3, horizon=50, observation_dim=10, action_dim=4, **kept)
+        self.device = built.learner.device
+        self.replay = Replay(capacity=3, horizon=50, observation_dim=10, action_dim=4, device=self.device, **kept)
         shape = (3, 51)
         self.replay.add(
             EpisodeBatch(
@@ -58,13 +59,13 @@ class Rig:
         return self.sampler(uniform, torch.rand(own, 4, dtype=torch.float64, generator=self._uniform) if own else None)
 
     def draws(self) -> Draws:
-        return draw(self.built.draws, self._noise, self._uniform)
+        return draw(self.built.draws, self._noise, self._uniform, self.device)
 
     def update(self, observer: Any = None) -> dict[str, torch.Tensor]:
         return self.learner.update(self.batch(), self.draws(), observer)
 
     def parameters(self) -> dict[str, list[torch.Tensor]]:
-        return {n: [p.detach().clone() for p in m.parameters()] for n, m in self.learner.modules().items()}
+        return {n: [p.detach().cpu().clone() for p in m.parameters()] for n, m in self.learner.modules().items()}
 
 
 @pytest.fixture

@@ -4,69 +4,22 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable
-from typing import Any
 
 import pytest
 import torch
+from equality import ROUTINGS, TOLERANCE, hold, made
 from small import DARKEN, PREDICT, loss, registry
 
 from fetchbench.errors import PluginError
+from fetchbench.learner.encoding import AlignedConv2d
 from fetchbench.learner.graph import WARM_UP, Graphs
 from fetchbench.records.schema import Component, Execution
 from fetchbench.run.audit import Audit
 from fetchbench.specs import EncoderSpec, GradientRoutingSpec, Schedule
 
-ROUTINGS = ["separate", "actor", "critic", "joint", "aux", "frozen"]
 LOWERED = Execution(precision="bfloat16")
 COMPILED = Execution(compile="inductor")
 BOTH = Execution(precision="bfloat16", compile="inductor")
-UPDATES = 3
-
-TOLERANCE = {
-    "float32": {"relative": 1e-4, "absolute": 1e-5, "gradients": 1e-3, "weights": 1e-2},
-    "bfloat16": {"relative": 2e-2, "absolute": 2e-3, "gradients": 0.1, "weights": 0.3},
-}
-"""Losses, and all other metrics: as ``pytest.approx`` has it. Gradients of the encoders, and the way that the weights of every
-network went: norm of the difference, relative. The latter is wide since Adam's first steps take little more than a gradient's
-sign, and bfloat16 knows the sign of small gradients no better than a coin."""
-
-
-def made(rig, routing: str, execution: Execution, **fields: Any) -> Any:
-    if routing == "aux":
-        fields = {"extra": loss(momentum=0.1), "auxiliary_loss": PREDICT, **fields}
-    return rig(routing, execution=execution, **fields)
-
-
-def distance(found: list[torch.Tensor], expected: list[torch.Tensor]) -> float:
-    """Norm of the difference, relative to the norm of what is expected."""
-    squares = sum(float((f - e).double().square().sum()) for f, e in zip(found, expected, strict=True))
-    return (squares / max(sum(float(e.double().square().sum()) for e in expected), 1e-30)) ** 0.5
-
-
-def hold(plain: Any, fast: Any, tolerance: dict[str, float]) -> None:
-    """Make the same updates on both, and compare."""
-    start = plain.parameters()
-    fast.learner.load_state_dict(copy.deepcopy(plain.learner.state_dict()))
-    for update in range(UPDATES):
-        expected, found = plain.update(), fast.update()
-        assert expected.keys() == found.keys()
-        for name in expected:
-            assert float(found[name]) == pytest.approx(
-                float(expected[name]), rel=tolerance["relative"], abs=tolerance["absolute"]
-            ), name
-        if update == 0:
-            gradients = [
-                [p.grad for _, e in r.learner.encoders.named() for p in e.parameters() if p.grad is not None]
-                for r in (fast, plain)
-            ]
-            assert len(gradients[0]) == len(gradients[1])
-            if gradients[1]:
-                assert distance(*gradients) < tolerance["gradients"]
-    ends, found_ends = plain.parameters(), fast.parameters()
-    for name, parameters in ends.items():
-        way = [end - begin for end, begin in zip(parameters, start[name], strict=True)]
-        found_way = [end - begin for end, begin in zip(found_ends[name], start[name], strict=True)]
-        assert distance(found_way, way) < tolerance["weights"], name
 
 
 @pytest.mark.parametrize("encoder", ["manipulation", "spatial-softmax"])
@@ -107,6 +60,42 @@ def test_an_encoder_with_other_than_flat_filters(rig):
 
     r = rig("critic", extra=registry("encoder", EncoderSpec("volume", Volume)), encoder="volume", execution=LOWERED)
     assert r.update()["critic_loss"].isfinite()
+
+
+@pytest.mark.parametrize("stride", [1, 2])
+def test_filled_up_channels_change_no_sum(stride):
+    """What tensor cores want of 12 channels, here on a CPU: forward, and both gradients."""
+    torch.manual_seed(0)
+    plain = torch.nn.Sequential(
+        torch.nn.Conv2d(12, 16, 3, stride=stride, padding=1), torch.nn.ReLU(), torch.nn.Conv2d(16, 4, 3)
+    )
+    filled = copy.deepcopy(plain)
+    AlignedConv2d.adopt(filled)
+    assert [type(part).__name__ for part in filled] == ["AlignedConv2d", "ReLU", "Conv2d"]
+    frames = torch.randn(3, 12, 16, 16)
+    found = []
+    for module in (plain, filled):
+        x = frames.clone().requires_grad_()
+        with torch.autocast("cpu", torch.bfloat16):
+            y = module(x)
+        y.float().square().sum().backward()
+        found.append([y.float(), x.grad, *(p.grad for p in module.parameters())])
+    for a, b in zip(*found, strict=True):
+        torch.testing.assert_close(a, b, rtol=2e-2, atol=2e-2 * float(a.detach().abs().max()))
+    torch.testing.assert_close(filled(frames), plain(frames), rtol=0, atol=0)  # in float32 nothing is filled up
+    assert filled.state_dict().keys() == plain.state_dict().keys()
+
+
+def test_what_is_no_plain_convolution_stays_as_it_is():
+    kept = [
+        torch.nn.Conv2d(4, 4, 3, groups=2),
+        torch.nn.Conv2d(3, 4, 3, padding=1, padding_mode="reflect"),
+        torch.nn.Conv2d(8, 4, 3),
+        torch.nn.Conv3d(3, 4, 3),
+    ]
+    module = torch.nn.Sequential(*kept)
+    AlignedConv2d.adopt(module)
+    assert not any(isinstance(part, AlignedConv2d) for part in module)
 
 
 def graphs(log: list[int]) -> Graphs:
