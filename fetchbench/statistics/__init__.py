@@ -1,6 +1,7 @@
 """Intervals over seeds and ranks of methods: pure functions of numbers, on the standard library alone.
 
-:mod:`fetchbench.statistics.probing` needs numpy, and is imported by its name.
+:mod:`fetchbench.statistics.comparison` and :mod:`fetchbench.statistics.probing` need numpy, and are imported by their names;
+:mod:`fetchbench.statistics.coverage` is seldom needed.
 """
 
 from fetchbench.statistics.intervals import Interval, binomial_variance, mean_interval, student_interval, student_quantile

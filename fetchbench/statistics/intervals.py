@@ -36,17 +36,25 @@ def mean_interval(scores: Sequence[float], level: float = 0.95, variance_floor: 
     Raises:
         ValueError: No score, a score outside [0, 1], a level outside (0, 1), or a negative floor.
     """
-    n = len(scores)
-    if n == 0:
+    check_scores(scores, variance_floor)
+    if len(scores) == 1:
+        return Interval(math.fsum(scores))
+    mean, half = student_interval(scores, level, variance_floor)
+    return Interval(mean, max(0.0, mean - half), min(1.0, mean + half))
+
+
+def check_scores(scores: Sequence[float], variance_floor: float) -> None:
+    """Refuse what is no method's scores on one task.
+
+    Raises:
+        ValueError: No score, a score outside [0, 1], or a negative floor.
+    """
+    if len(scores) == 0:
         raise ValueError("no score: an interval needs at least one seed")
     if any(not 0 <= score <= 1 for score in scores):
         raise ValueError(f"scores {list(scores)}: each must lie in [0, 1]")
     if not variance_floor >= 0:
         raise ValueError(f"variance_floor = {variance_floor}: must be 0 or more")
-    if n == 1:
-        return Interval(math.fsum(scores))
-    mean, half = student_interval(scores, level, variance_floor)
-    return Interval(mean, max(0.0, mean - half), min(1.0, mean + half))
 
 
 def student_interval(values: Sequence[float], level: float, variance_floor: float = 0.0) -> tuple[float, float]:
