@@ -2,12 +2,13 @@
 
 from fetchbench.suite.finding import suite_files, suite_titles
 from fetchbench.suite.index import IndexedRun, SuiteIndex, read_index, write_index
-from fetchbench.suite.model import Suite
+from fetchbench.suite.model import Factor, Suite
 from fetchbench.suite.reading import load_suite
 from fetchbench.suite.runs import requests, run_directory, run_key
 from fetchbench.suite.selection import select, with_plugins
 
 __all__ = [
+    "Factor",
     "IndexedRun",
     "Suite",
     "SuiteIndex",

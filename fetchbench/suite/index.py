@@ -32,12 +32,14 @@ class SuiteIndex(BaseModel):
 
     Attributes:
         protocol: Digest of what all runs of the suite share.
+        suite_sha256: Digest of the suite's file that it was written for.
     """
 
     model_config = ConfigDict(frozen=True, strict=True)
 
     suite: str
     protocol: str = ""
+    suite_sha256: str = ""
     runs: list[IndexedRun]
 
 
@@ -65,7 +67,7 @@ def write_index(runs: Path, suite: Suite, requests: Sequence[RunRequest]) -> Non
         lines += [
             run for run in earlier.runs if run.method not in named and run.task in suite.tasks and run.seed in suite.seeds
         ]
-    index = SuiteIndex(suite=suite.name, protocol=protocol, runs=lines)
+    index = SuiteIndex(suite=suite.name, protocol=protocol, suite_sha256=suite.sha256, runs=lines)
     write_atomically(runs / f"{suite.name}.json", index.model_dump_json(indent=1) + "\n")
 
 

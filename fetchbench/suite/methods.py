@@ -69,9 +69,15 @@ def read_template(problems: Problems, table: Mapping[str, Any], template: Templa
     return dataclasses.replace(template, **values)
 
 
-def read_method(problems: Problems, name: str, table: Mapping[str, Any], template: Template) -> Method | None:
-    """A method's table, upon the template; nothing where there are problems."""
-    place = join("methods", name)
+def read_method(
+    problems: Problems, name: str, table: Mapping[str, Any], template: Template, place: str | None = None
+) -> Method | None:
+    """A method's table, upon the template; nothing where there are problems.
+
+    Args:
+        place: Where it stands; by default under its name among the methods.
+    """
+    place = place or join("methods", name)
     try:
         Method(name=name, track="blind")
     except ValidationError:

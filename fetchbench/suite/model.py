@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
-from fetchbench.protocol import Budget, Evaluation, LearnerSettings, Scene, Track
+from fetchbench.protocol import Budget, Evaluation, LearnerSettings, Scene, StopRule, Track
 from fetchbench.records.schema import Component, Method
 from fetchbench.specs import PixelSpec
 
@@ -43,6 +45,19 @@ class Template:
 
 
 @dataclass(frozen=True)
+class Factor:
+    """One thing that a suite's matrix varies.
+
+    Attributes:
+        name: As the file has it.
+        levels: Level -> what it changes in a method's table; the first is the reference.
+    """
+
+    name: str
+    levels: Mapping[str, Mapping[str, Any]]
+
+
+@dataclass(frozen=True)
 class Suite:
     """A suite as its file declares it: nothing is resolved yet, and no plugin was loaded.
 
@@ -60,6 +75,12 @@ class Suite:
         evaluation: How each run is scored.
         methods: The rows, in the file's order; those that :func:`fetchbench.suite.with_plugins` added come last.
         template: The defaults of methods that see frames.
+        baseline: The method that the others are compared with; ``None`` where the suite names none.
+        baseline_seeds: Seeds that the baseline alone runs besides, after ``seeds``.
+        contrasts: Pairs of methods that were named beforehand, at most six.
+        factors: What its matrix varies; empty where every method is written out.
+        levels: Method -> its level of each factor, for the methods of the matrix.
+        stop: When a run is stopped before its budget is spent; ``None`` never does.
     """
 
     name: str
@@ -75,6 +96,23 @@ class Suite:
     evaluation: Evaluation
     methods: tuple[Method, ...]
     template: Template
+    baseline: str | None = None
+    baseline_seeds: tuple[int, ...] = ()
+    contrasts: tuple[tuple[str, str], ...] = ()
+    factors: tuple[Factor, ...] = ()
+    levels: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    stop: StopRule | None = None
+
+    def seeds_of(self, method: str) -> tuple[int, ...]:
+        """The seeds of one method, in the order in which they are run."""
+        return self.seeds + self.baseline_seeds if method == self.baseline else self.seeds
+
+    def cells(self) -> Iterator[tuple[int, Method, str]]:
+        """``(seed, method, task)`` of every run, in that order; seeds of the baseline alone come last."""
+        for seed in self.seeds + self.baseline_seeds:
+            for method in self.methods:
+                if seed in self.seeds_of(method.name):
+                    yield from ((seed, method, task) for task in self.tasks)
 
     @property
     def where(self) -> str:

@@ -102,6 +102,10 @@ class Problems:
                 choices = get_args(model.model_fields[str(found["loc"][0])].annotation)
             self.add(where, in_words(found, found["input"], choices))
 
+    def items(self) -> list[tuple[str, str]]:
+        """``(place, problem)`` of all that were found."""
+        return list(self._found.items())
+
     def raise_all(self) -> None:
         """Raise them all, if there are any.
 

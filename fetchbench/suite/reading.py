@@ -5,18 +5,20 @@ from __future__ import annotations
 import hashlib
 import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 from fetchbench.errors import SuiteError
 from fetchbench.protocol import LEARNER_PRESETS, PIXEL_TRACKS, Budget, Evaluation, LearnerSettings, Scene, Track
 from fetchbench.records.schema import Method
 from fetchbench.records.store import storage_errors
+from fetchbench.suite.factors import read_factors, read_matrix
 from fetchbench.suite.finding import find_suite, is_name
 from fetchbench.suite.methods import read_method, read_pixels, read_preset, read_template, read_track
-from fetchbench.suite.model import Suite, Template, displayed
+from fetchbench.suite.model import Factor, Suite, Template, displayed
 from fetchbench.suite.problems import Problems, join, json_only, shown
+from fetchbench.suite.stopping import read_stop
 
 TASK_NAMES = ("FetchReach-v4", "FetchPush-v4", "FetchSlide-v4", "FetchPickAndPlace-v4")
 """The keys of ``fetchbench.environment.tasks.TASKS``, whose import costs numpy's."""
@@ -26,15 +28,22 @@ FIELDS = (
     "tasks",
     "track",
     "seeds",
+    "baseline",
+    "baseline_seeds",
+    "contrasts",
     "scene",
     "pixels",
     "learner",
     "budget",
     "evaluation",
+    "stop",
     "template",
     "methods",
+    "factors",
 )  # fmt: skip
 MOST_SEEDS = 1000
+MOST_CONTRASTS = 6
+"""Of one suite: with more, none could be told from chance at the few seeds that there are."""
 
 
 def load_suite(name: str) -> Suite:
@@ -85,16 +94,43 @@ def _read(problems: Problems, path: Path, sha256: str, document: Mapping[str, An
     learner = _learner(problems, problems.table("learner", document.get("learner", {})))
     budget = problems.validate("budget", Budget, problems.table("budget", document.get("budget", {})))
     evaluation = problems.validate("evaluation", Evaluation, problems.table("evaluation", document.get("evaluation", {})))
+    stop = None
+    if "stop" in document:
+        stop = read_stop(problems, problems.table("stop", document["stop"]), learner, budget, evaluation)
     template = Template(track)
     if "pixels" in document:
         pixels = read_pixels(problems, "pixels", problems.table("pixels", document["pixels"]), None)
         template = Template(track, pixels)
     template = read_template(problems, problems.table("template", document.get("template", {})), template)
-    methods = _methods(problems, document.get("methods", {}), template)
+    methods = _methods(problems, document.get("methods", {}), template, required="factors" not in document)
+    # ``None`` where nobody can tell which methods there are.
+    names: list[str] | None = list(problems.table("methods", document.get("methods", {}))) or None
+    factors: tuple[Factor, ...] = ()
+    levels: Mapping[str, Mapping[str, str]] = {}
+    became: Mapping[str, str] = {}
+    if "factors" in document:
+        factors, combinations = read_factors(problems, document["factors"], template)
+        above = ("track", "pixels", "template", "methods", "factors")
+        # What is wrong above would be wrong again in every combination.
+        if not any(map(problems.at, above)):
+            crossed, levels, became = read_matrix(problems, factors, combinations, template, methods)
+            methods += tuple(crossed)
+        names = None if any(map(problems.at, above)) else [method.name for method in methods]
+    known = _Names(names, became)
+    baseline, baseline_seeds = _baseline(problems, document, known, seeds)
+    contrasts = _contrasts(problems, document.get("contrasts", []), known)
     if scene is None or learner is None or budget is None or evaluation is None:
         return None
     parts = (tasks, track, seeds, scene, learner, budget, evaluation, methods, template)
-    return Suite(path.stem, title, path, sha256, *parts)
+    compared = (baseline, baseline_seeds, contrasts)
+    return Suite(path.stem, title, path, sha256, *parts, *compared, factors, levels, stop)
+
+
+class _Names(NamedTuple):
+    """The methods that there are, ``None`` where nobody can tell, and the combinations that are one of them under its name."""
+
+    methods: Sequence[str] | None
+    became: Mapping[str, str]
 
 
 def _title(problems: Problems, value: Any) -> str:
@@ -129,9 +165,9 @@ def _track(problems: Problems, value: Any) -> Track:
     return cast(Track, read_track(problems, "track", value, known) or known[0])
 
 
-def _seeds(problems: Problems, value: Any) -> tuple[int, ...]:
+def _seeds(problems: Problems, value: Any, place: str = "seeds") -> tuple[int, ...]:
     if value is None:
-        problems.add("seeds", "missing; a list of different integers, or how many: `seeds = 5` is 0 to 4")
+        problems.add(place, "missing; a list of different integers, or how many: `seeds = 5` is 0 to 4")
     elif isinstance(value, int) and not isinstance(value, bool):
         if 1 <= value <= MOST_SEEDS:
             return tuple(range(value))
@@ -139,15 +175,74 @@ def _seeds(problems: Problems, value: Any) -> tuple[int, ...]:
             "seeds", f"must be 1 to {MOST_SEEDS} where it says how many, not {value}; a single seed is `seeds = [{value}]`"
         )
     elif not isinstance(value, list) or not value:
-        problems.add("seeds", f"must be a list of different integers, or how many, not {shown(value)}")
+        problems.add(place, f"must be a list of different integers, or how many, not {shown(value)}")
     else:
         for number, seed in enumerate(value):
             if not isinstance(seed, int) or isinstance(seed, bool) or not 0 <= seed < 2**32:
-                problems.add(f"seeds[{number}]", f"must be an integer from 0 to {2**32 - 1}, not {shown(seed)}")
+                problems.add(f"{place}[{number}]", f"must be an integer from 0 to {2**32 - 1}, not {shown(seed)}")
             elif seed in value[:number]:
-                problems.add(f"seeds[{number}]", f"{seed} is there already")
+                problems.add(f"{place}[{number}]", f"{seed} is there already")
         return tuple(value)
     return ()
+
+
+def _baseline(
+    problems: Problems, document: Mapping[str, Any], names: _Names, seeds: Sequence[int]
+) -> tuple[str | None, tuple[int, ...]]:
+    """The baseline and its further seeds."""
+    name, further = document.get("baseline"), document.get("baseline_seeds", [])
+    if name is not None:
+        _known_method(problems, "baseline", name, names)
+    elif "baseline_seeds" in document:
+        problems.add("baseline_seeds", "means nothing without baseline; name one, or remove this")
+    if not isinstance(further, list):
+        problems.add("baseline_seeds", f"must be a list of seeds that the baseline runs besides, not {shown(further)}")
+        return None, ()
+    found = _seeds(problems, further, "baseline_seeds") if further else ()
+    for number, seed in enumerate(found):
+        if seed in seeds:
+            problems.add(f"baseline_seeds[{number}]", f"{seed} is in `seeds` already, which every method runs")
+    return (name if isinstance(name, str) else None), found
+
+
+def _contrasts(problems: Problems, value: Any, names: _Names) -> tuple[tuple[str, str], ...]:
+    if not isinstance(value, list):
+        problems.add("contrasts", f'must be a list of pairs of methods, as in [["a", "b"]], not {shown(value)}')
+        return ()
+    if len(value) > MOST_CONTRASTS:
+        problems.add("contrasts", f"are {len(value)}, and {MOST_CONTRASTS} are the most: choose those that matter")
+        return ()
+    found: list[tuple[str, str]] = []
+    for number, pair in enumerate(value):
+        place = f"contrasts[{number}]"
+        if not isinstance(pair, list) or len(pair) != 2:
+            problems.add(place, f"must be a pair of methods, not {shown(pair)}")
+            continue
+        known = [_known_method(problems, f"{place}[{i}]", name, names) for i, name in enumerate(pair)]
+        if not all(known):
+            continue
+        if pair[0] == pair[1]:
+            problems.add(place, f"compares {pair[0]!r} with itself")
+        elif any(set(pair) == set(other) for other in found):
+            problems.add(place, "is there already")
+        found.append((pair[0], pair[1]))
+    return tuple(found)
+
+
+def _known_method(problems: Problems, place: str, name: Any, names: _Names) -> bool:
+    """Whether there may be such a method."""
+    if not isinstance(name, str):
+        problems.add(place, f"must be a method's name, not {shown(name)}")
+        return False
+    if names.methods is not None and name not in names.methods:
+        if (method := names.became.get(name)) is not None:
+            problems.add(
+                place, f"the combination {name!r} equals the method {method!r} and goes by that name; write {method!r}"
+            )
+        else:
+            problems.unknown(place, "method", name, names.methods)
+        return False
+    return True
 
 
 def _learner(problems: Problems, table: Mapping[str, Any]) -> LearnerSettings | None:
@@ -158,9 +253,9 @@ def _learner(problems: Problems, table: Mapping[str, Any]) -> LearnerSettings | 
     return problems.validate("learner", LearnerSettings, base | changes)
 
 
-def _methods(problems: Problems, value: Any, template: Template) -> tuple[Method, ...]:
+def _methods(problems: Problems, value: Any, template: Template, *, required: bool) -> tuple[Method, ...]:
     tables = problems.table("methods", value)
-    if not tables:
+    if not tables and required:
         problems.add("methods", "missing; name at least one, as in [methods.nature]")
     found: dict[str, str] = {}
     methods = []

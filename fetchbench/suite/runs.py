@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import importlib.metadata
+import json
 from collections.abc import Iterator
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 from fetchbench.errors import FetchbenchError
 from fetchbench.records.schema import COMPONENT_FIELDS, Component, Execution, Method, Reward, RunRequest, sha256_of
-from fetchbench.specs import GoalSpaceSpec
+from fetchbench.specs import GoalSpaceSpec, GradientRoutingSpec
+from fetchbench.suite.factors import place_of
 from fetchbench.suite.model import Suite
 from fetchbench.suite.problems import Problems, join
 
@@ -26,7 +28,8 @@ def requests(suite: Suite, registry: Registry, execution: Execution = _EXECUTION
         execution: How the arithmetic is done; no part of a run's key.
 
     Returns:
-        In order of seed, then method, then task, each in the suite's order: a first seed of everything comes first.
+        In order of seed, then method, then task, each in the suite's order: a first seed of everything comes first, the
+        baseline's further seeds last.
 
     Raises:
         SuiteError: Every component that does not exist, or does not take its options.
@@ -46,35 +49,56 @@ def _resolved(problems: Problems, suite: Suite, method: Method, registry: Regist
         try:
             found[field] = registry.resolve(kind, component)
         except FetchbenchError as error:
-            inherited = component == getattr(suite.template, field)
-            problems.add(join("template" if inherited else join("methods", method.name), field), str(error))
+            problems.add(_place(suite, method, field), str(error))
+    if method.auxiliary_loss is None and method.routing is not None and "routing" in found:
+        routing = registry.get("gradient-routing", method.routing.name).spec
+        if isinstance(routing, GradientRoutingSpec) and routing.needs_auxiliary_loss:
+            problems.add(*_without_loss(suite, method, routing.name))
     if method.pixels is not None and "encoder" in found and (size := registry.frame_size(found["encoder"])):
         # What is recorded, and stands on the board, is what the encoder sees.
         found["pixels"] = method.pixels.sized(size)
     return method.model_copy(update=found)
 
 
+def _place(suite: Suite, method: Method, field: str) -> str:
+    """Where a method's component is written."""
+    combination = suite.levels.get(method.name)
+    if combination is not None and (place := place_of(suite.factors, combination, field)):
+        return place
+    inherited = getattr(method, field) == getattr(suite.template, field)
+    return join("template" if inherited else join("methods", method.name), field)
+
+
+def _without_loss(suite: Suite, method: Method, routing: str) -> tuple[str, str]:
+    """Place and text of: this routing needs an auxiliary loss."""
+    text = f"routing {routing!r} trains the encoder by an auxiliary loss alone, and there is none; "
+    if (combination := suite.levels.get(method.name)) is None:
+        return join(join("methods", method.name), "routing"), text + "name one with `auxiliary_loss`, or take another routing"
+    levels = ", ".join(f"{factor} = {json.dumps(level)}" for factor, level in combination.items())
+    return f"factors[{method.name}]", text + f"leave the combination out: exclude = [{{ {levels} }}], or fewer of these levels"
+
+
 def _requests(suite: Suite, methods: list[Method], registry: Registry, execution: Execution) -> Iterator[RunRequest]:
     mujoco = importlib.metadata.version("mujoco")
     reward = {method.name: _reward(registry, method.goal_space) for method in methods}
-    for seed in suite.seeds:
-        for method in methods:
-            for task in suite.tasks:
-                request = RunRequest(
-                    suite=suite.name,
-                    task=task,
-                    seed=seed,
-                    scene=suite.scene,
-                    pixel_track=suite.track,
-                    learner=suite.learner,
-                    budget=suite.budget,
-                    evaluation=suite.evaluation,
-                    method=method,
-                    reward=reward[method.name],
-                    execution=execution,
-                    mujoco=mujoco,
-                )
-                yield request.model_copy(update={"key": run_key(request)})
+    resolved = {method.name: method for method in methods}
+    for seed, method, task in suite.cells():
+        request = RunRequest(
+            suite=suite.name,
+            task=task,
+            seed=seed,
+            scene=suite.scene,
+            pixel_track=suite.track,
+            learner=suite.learner,
+            budget=suite.budget,
+            evaluation=suite.evaluation,
+            stop=suite.stop,
+            method=resolved[method.name],
+            reward=reward[method.name],
+            execution=execution,
+            mujoco=mujoco,
+        )
+        yield request.model_copy(update={"key": run_key(request)})
 
 
 def _reward(registry: Registry, goal_space: Component) -> Reward:

@@ -75,7 +75,7 @@ def select(suite: Suite, *, methods: Sequence[str] = (), tasks: Sequence[str] = 
     for kind, asked, known in (
         ("method", methods, [method.name for method in suite.methods]),
         ("task", tasks, suite.tasks),
-        ("seed", [str(seed) for seed in seeds], [str(seed) for seed in suite.seeds]),
+        ("seed", [str(seed) for seed in seeds], [str(seed) for seed in suite.seeds + suite.baseline_seeds]),
     ):
         for name in asked:
             if name not in known:
@@ -85,4 +85,5 @@ def select(suite: Suite, *, methods: Sequence[str] = (), tasks: Sequence[str] = 
         methods=tuple(method for method in suite.methods if not methods or method.name in methods),
         tasks=tuple(task for task in suite.tasks if not tasks or task in tasks),
         seeds=tuple(seed for seed in suite.seeds if not seeds or seed in seeds),
+        baseline_seeds=tuple(seed for seed in suite.baseline_seeds if not seeds or seed in seeds),
     )

@@ -10,10 +10,12 @@ from pathlib import Path
 
 import pytest
 
-from fetchbench.protocol import LEARNER_PRESETS, Budget, Evaluation, LearnerSettings, Scene
+from fetchbench.leaderboard.comparing import MOST_CONTRASTS, SEEDS_ON_ONE_TASK
+from fetchbench.protocol import LEARNER_PRESETS, STOP_PRESETS, Budget, Evaluation, LearnerSettings, Scene, StopRule
+from fetchbench.records.schema import RunRequest
 from fetchbench.registry import bundled_folder
 from fetchbench.specs import PIXEL_PRESETS
-from fetchbench.suite import load_suite, requests
+from fetchbench.suite import load_suite, requests, select
 from fetchbench.suite.methods import METHOD_FIELDS
 from fetchbench.suite.reading import FIELDS
 
@@ -33,8 +35,8 @@ def table(first_header: str) -> list[list[str]]:
     return rows
 
 
-def example() -> str:
-    found = re.search(r"<!-- example: my-reach-v1\.toml -->\n```toml\n(.*?)```", README, re.DOTALL)
+def example(name: str = "my-reach-v1") -> str:
+    found = re.search(rf"<!-- example: {name}\.toml -->\n```toml\n(.*?)```", README, re.DOTALL)
     assert found
     return found[1]
 
@@ -56,6 +58,26 @@ def test_the_readmes_error_is_what_that_mistake_gives(write):
     assert done.stderr.endswith(f"SuiteError: {shown[1]}\n")
 
 
+def test_the_readmes_matrix_gives_what_it_says(write, registry):
+    write("my-matrix-v1", example("my-matrix-v1"))
+    suite = load_suite("my-matrix-v1")
+    assert len(suite.methods) == 3 * 2 * 2 - 2 + 1
+    assert "actor-softmax-none" in {method.name for method in suite.methods}
+    assert len(requests(suite, registry)) == 5 * len(suite.methods)
+    write("my-matrix-v1", example("my-matrix-v1").replace('design = "full" ', 'design = "one-at-a-time" '))
+    names = [method.name for method in load_suite("my-matrix-v1").methods]
+    assert names == ["blind", "critic-flat-none", "actor-flat-none", "critic-softmax-none", "critic-flat-curl"]
+
+
+def test_the_readme_counts_the_runs_of_a_gpu_as_the_suites_do():
+    for name, purpose in table("| suite |"):
+        if found := re.search(r"(\d+) runs", purpose):
+            suite = load_suite(name)
+            shared = len(list(select(load_suite("reach-v1"), methods=["manipulation", "state", "blind"]).cells()))
+            besides = shared if "besides" in purpose else 0
+            assert int(found[1]) == len(list(suite.cells())) - besides, name
+
+
 def test_the_readmes_presets_are_the_codes():
     shown = {row[0]: row[2:] for row in table("| field | what it is | `reach-cpu` | `push` | `push-state` |")}
     presets = [LEARNER_PRESETS[name].model_dump(mode="json") for name in ("reach-cpu", "push", "push-state")]
@@ -66,6 +88,13 @@ def test_the_readmes_presets_are_the_codes():
     pixels = {row[0]: row[2:] for row in table("| field | what it is | `reach-cpu` | `push` | `seed` |")}
     specs = [vars(PIXEL_PRESETS[name]) for name in ("reach-cpu", "push", "seed")]
     assert pixels == {field: ["-" if s[field] is None else str(s[field]) for s in specs] for field in specs[0]}
+
+
+def test_the_readmes_stop_rules_are_the_codes():
+    shown = {row[0]: row[2:] for row in table("| field | what it is | without a preset | `seed` |")}
+    preset = STOP_PRESETS["seed"].model_dump(mode="json")
+    plain = {name: field.default for name, field in StopRule.model_fields.items()} | {"after_steps": "required"}
+    assert shown == {name: [str(plain[name]), str(preset[name])] for name in StopRule.model_fields}
 
 
 def test_the_readme_tells_every_field():
@@ -88,8 +117,31 @@ def test_the_readme_lists_the_suites():
 def test_every_bundled_suite_loads_and_resolves(path: Path, registry):
     suite = load_suite(path.stem)
     found = requests(suite, registry)
-    assert len(found) == len(suite.methods) * len(suite.tasks) * len(suite.seeds)
+    cells = [(seed, method.name, task) for seed, method, task in suite.cells()]
+    assert [(r.seed, r.method.name, r.task) for r in found] == cells
+    assert len({r.key for r in found}) == len(found)
     assert any(method.track == "blind" for method in suite.methods)
+    if len(suite.tasks) == 1 and suite.contrasts:  # or the board could never test them
+        assert suite.baseline is not None
+        assert len(suite.seeds_of(suite.baseline)) >= SEEDS_ON_ONE_TASK
+        assert len(suite.contrasts) <= MOST_CONTRASTS
+
+
+@pytest.mark.slow
+def test_every_method_of_every_bundled_suite_builds_or_lacks_its_weights_alone(registry):
+    """Some 150 networks, each built once: most of a minute of a core."""
+    from fetchbench.run.prepare import preflight
+
+    seen: dict[str, RunRequest] = {}
+    for path in sorted(bundled_folder("suites").glob("*.toml")):
+        suite = load_suite(path.stem)
+        for request in requests(select(suite, seeds=[suite.seeds[0]]), registry):
+            content = request.method.model_dump_json(exclude={"name"}) + request.task + request.pixel_track
+            name = f"{path.stem}.{request.method.name}"
+            seen.setdefault(content, request.model_copy(update={"method": request.method.model_copy(update={"name": name})}))
+    found = preflight(list(seen.values()), registry)
+    assert found.problems == []
+    assert all("no weights" in why for why in found.lacking.values())
 
 
 def test_the_demo_compares_three_representations():

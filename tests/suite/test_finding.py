@@ -59,7 +59,7 @@ def test_an_unknown_suite(write):
     with pytest.raises(UnknownNameError) as caught:
         load_suite("dmo")
     assert str(caught.value) == (
-        "unknown suite 'dmo'; did you mean 'demo'? Known: demo, latent-v1, mine, precision-v1, push-control-v1. "
+        f"unknown suite 'dmo'; did you mean 'demo'? Known: {', '.join(suite_files())}. "
         "Put a suite of your own into ./suites, or give the path of its .toml file."
     )
     with pytest.raises(UnknownNameError, match=r"unknown suite 'absent\.toml'.* There is no file absent\.toml\."):
@@ -75,6 +75,6 @@ def test_titles_of_all_suites_that_say_one(write):
     write("folder", "").unlink()
     (suite_files()["mine"].parent / "folder.toml").mkdir()
     titles = suite_titles()
-    for name in ("demo", "latent-v1", "precision-v1", "push-control-v1"):
-        assert titles.pop(name) == load_suite(name).title
+    for path in bundled_folder("suites").glob("*.toml"):
+        assert titles.pop(path.stem) == load_suite(path.stem).title
     assert titles == {"mine": "A test", "wrong": "Budget and more are missing"}

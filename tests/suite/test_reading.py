@@ -261,3 +261,73 @@ def test_a_file_name_that_is_no_suites_name(write):
     write("my suite")
     with pytest.raises(SuiteError, match="file name: 'my suite' is no suite's name; use letters and digits"):
         load_suite("my suite")
+
+
+# -- what is compared -------------------------------------------------------------------------------------------------
+
+TWO = "[methods.a]\n[methods.b]\ntrunk = 3"
+
+
+def compared(text: str, seeds: str = "2") -> str:
+    return f'title = "A test"\ntasks = ["FetchReach-v4"]\ntrack = "pixels-only"\nseeds = {seeds}\n{text}'
+
+
+def test_baseline_further_seeds_and_contrasts(load):
+    suite = load(head=compared('baseline = "a"\nbaseline_seeds = [2, 7]\ncontrasts = [["a", "b"]]'), methods=TWO)
+    assert (suite.baseline, suite.baseline_seeds, suite.contrasts) == ("a", (2, 7), (("a", "b"),))
+    assert (suite.seeds_of("a"), suite.seeds_of("b")) == ((0, 1, 2, 7), (0, 1))
+    assert [(seed, method.name) for seed, method, _ in suite.cells()] == [
+        (0, "a"), (0, "b"), (1, "a"), (1, "b"), (2, "a"), (7, "a"),
+    ]  # fmt: skip
+
+
+def test_without_them_nothing_is_compared(load):
+    suite = load()
+    assert (suite.baseline, suite.baseline_seeds, suite.contrasts) == (None, (), ())
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ('baseline = "c"', "baseline: unknown method 'c'"),
+        ("baseline = 3", "baseline: must be a method's name, not 3"),
+        ("baseline_seeds = [5]", "baseline_seeds: means nothing without baseline"),
+        ('baseline = "a"\nbaseline_seeds = 5', "baseline_seeds: must be a list of seeds that the baseline runs besides, not 5"),
+        ('baseline = "a"\nbaseline_seeds = [1, 2]', "baseline_seeds[0]: 1 is in `seeds` already"),
+        ('baseline = "a"\nbaseline_seeds = [2, 2]', "baseline_seeds[1]: 2 is there already"),
+        ('baseline = "a"\nbaseline_seeds = [-2]', "baseline_seeds[0]: must be an integer from 0"),
+        ('contrasts = "a"', "contrasts: must be a list of pairs of methods"),
+        ('contrasts = [["a"]]', "contrasts[0]: must be a pair of methods, not ['a']"),
+        ('contrasts = [["a", "a"]]', "contrasts[0]: compares 'a' with itself"),
+        ('contrasts = [["a", "c"]]', "contrasts[0][1]: unknown method 'c'"),
+        ('contrasts = [["a", "b"], ["b", "a"]]', "contrasts[1]: is there already"),
+        (f"contrasts = {[['a', 'b']] * 7}", "contrasts: are 7, and 6 are the most"),
+    ],
+)
+def test_mistakes_in_what_is_compared(problems_of, text, problem):
+    [found] = problems_of(head=compared(text.replace("'", '"')), methods=TWO)
+    assert found.startswith(problem)
+
+
+@pytest.mark.parametrize(
+    ("sections", "problem"),
+    [
+        ({"track": '"pixel"'}, "track: unknown track 'pixel'"),
+        ({"pixels": 'preset = "reach"'}, "pixels.preset: unknown preset"),
+        ({"template": 'encoder = "nature("'}, "template.encoder: "),
+        ({"methods": ""}, "methods: missing"),
+    ],
+)
+def test_where_nobody_can_tell_the_methods_no_name_is_unknown(problems_of, sections, problem):
+    head = compared('baseline = "critic"\ncontrasts = [["critic", "actor"]]')
+    head = head.replace('"pixels-only"', sections.pop("track", '"pixels-only"'))
+    [found] = problems_of(**{"head": head, "methods": "[factors]\nrouting = ['critic', 'actor']", **sections})
+    assert found.startswith(problem)
+
+
+def test_a_broken_method_may_be_the_baseline(problems_of):
+    head = compared('baseline = "b"\ncontrasts = [["a", "b"]]')
+    [found] = problems_of(head=head, methods=TWO.replace("trunk = 3", "trunk = -3"))
+    assert found.startswith("methods.b.trunk")
+    [found] = problems_of(head=head, methods="[factors.routing]\na = 'critic'\nb = 'critic('")
+    assert found.startswith("factors.routing.b")

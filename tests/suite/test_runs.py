@@ -20,6 +20,13 @@ from fetchbench.suite.runs import protocol_key
 
 COMMITTED = Path(__file__).resolve().parents[2] / "leaderboard" / "records"
 
+KEYS = {
+    "blind": "b6f96832c796f232bac47beddb2a79f898aac6c5278177faad1e14c47399baae",
+    "manipulation": "32b8a71c808b91de7365c3078968918d838942c09f434b191d28bc9ea855e75d",
+    "spatial-softmax": "8fc28f0977d91ac36011bace9905a7be8f34d699b1e8d9eec98e1a1240d50964",
+    "state": "e4e9c8beb2aaf1cf8bda977b0b6e20b3dc3e3e87b97ff23f03ba17e81b98bac0",
+}
+
 HEAD = 'title = "A test"\ntasks = ["FetchReach-v4", "FetchPush-v4"]\ntrack = "pixels-only"\nseeds = [1, 0]'
 METHODS = '[methods.nature]\nencoder = { name = "nature", dim = 32 }\n[methods.blind]\ntrack = "blind"'
 
@@ -208,6 +215,29 @@ def test_published_records_keep_the_keys_that_they_were_run_under():
     found = [read_record(path).request for path in sorted(COMMITTED.rglob("seed*.json"))]
     assert found
     assert [run_key(request) for request in found] == [request.key for request in found]
+
+
+def test_the_keys_of_the_demo_are_those_that_they_always_were():
+    """What a suite gains by default must leave the keys of runs alone."""
+    found = {path.parts[-3]: read_record(path).request for path in sorted((COMMITTED / "demo").rglob("seed*.json"))}
+    keys = {name: request.key for name, request in found.items()}
+    assert keys == KEYS
+
+
+def test_the_baseline_alone_runs_its_further_seeds(load, registry):
+    head = HEAD + '\nbaseline = "blind"\nbaseline_seeds = [7]'
+    found = requests(load(head=head, methods=METHODS), registry)
+    assert [(r.seed, r.method.name) for r in found[8:]] == [(7, "blind")] * 2
+    plain = requests(load(head=HEAD, methods=METHODS), registry)
+    assert [r.key for r in found[:8]] == [r.key for r in plain]
+
+
+def test_a_routing_that_needs_a_loss_is_told_where_it_is_written(load, registry):
+    with pytest.raises(SuiteError) as caught:
+        requests(load(methods='[methods.alone]\nrouting = "aux"'), registry)
+    [problem] = caught.value.problems
+    assert problem.startswith("methods.alone.routing: routing 'aux' trains the encoder by an auxiliary loss alone")
+    assert problem.endswith("name one with `auxiliary_loss`, or take another routing")
 
 
 def test_no_two_runs_of_a_suite_share_a_key(load, registry):

@@ -145,3 +145,13 @@ def test_selecting_what_the_suite_does_not_have(load, chosen, message):
         select(suite, **chosen)
     assert str(caught.value).startswith(message.partition(" Known")[0])
     assert str(caught.value).endswith("`fetchbench show mine` shows the suite.")
+
+
+def test_the_baselines_further_seeds_can_be_selected(load):
+    head = (
+        'title = "A test"\ntasks = ["FetchReach-v4"]\ntrack = "pixels-only"\nseeds = 2\nbaseline = "a"\nbaseline_seeds = [5, 6]'
+    )
+    suite = load(head=head, methods="[methods.a]\n[methods.b]\ntrunk = 3")
+    chosen = select(suite, seeds=[1, 6])
+    assert [(seed, method.name) for seed, method, _ in chosen.cells()] == [(1, "a"), (1, "b"), (6, "a")]
+    assert [(s, m.name) for s, m, _ in select(suite, methods=["b"], seeds=[0, 5]).cells()] == [(0, "b")]
