@@ -1,14 +1,21 @@
-"""The board's page: a pure function of the published records and the suites' titles."""
+"""The board's page: a pure function of the published records and of what the suite files say of them."""
 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Mapping, Sequence
+import re
+from collections.abc import Mapping, Sequence
 
-from fetchbench.leaderboard import cells, goal_columns
+from fetchbench.leaderboard import captions, cells, goal_columns
+from fetchbench.leaderboard.across import SuiteRow, suite_rows
+from fetchbench.leaderboard.captions import plural
+from fetchbench.leaderboard.comparing import comparisons
+from fetchbench.leaderboard.figures import FIGURES
 from fetchbench.leaderboard.markdown import escape, table
+from fetchbench.leaderboard.notes import SuiteNotes
 from fetchbench.leaderboard.rows import Row, rows
-from fetchbench.records.schema import Component, Record, RunRequest
+from fetchbench.records.schema import Component, Record
+from fetchbench.statistics.coverage import coverage_note
 
 _INTRODUCTION = """\
 # Leaderboard
@@ -26,16 +33,33 @@ _GUIDE = """\
 - **The seed is the unit**, never the episode: a row shows the mean over seeds, its 95 % t interval in brackets
   (none for a single seed) and every seed's score. *Solved* counts the seeds that score 0.80 or more.
 - **Status**: fewer than 3 seeds are a *draft*, without a rank; 3 or 4 are *provisional*; 5 and more are
-  *ranked*. Rows are ordered by mean, and means that read the same share a rank.
+  *ranked*. Rows are ordered by mean; means that read the same share a rank (`2=`). A rank alone says nothing
+  of whether two rows can be told apart: where a suite declares comparisons, they stand under its tables.
 - **Anchors** are bounds, not competitors: with this very learner, the track `state` shows what perfect
-  perception scores, and `blind` what is scored without any.
-- *Any step* counts episodes that are solved at any of their steps. *Take-off* is the first of two evaluations
-  in a row at 0.20 or more, in environment steps / updates, of the median seed (one that never took off is later
-  than all others); in brackets, how many seeds took off.
+  perception scores, and `blind` what is scored without any. *Privileged* rows see the achieved goal as well.
+- *Area* is the area under the success curve, as a share of what success from the first step on would give.
+  *Take-off* is the first of two evaluations in a row at 0.20 or more, in environment steps / updates, of the
+  median seed (one that never took off is later than all others); in brackets, how many seeds took off.
+- *Diagnosis* counts scored seeds. *Working*: took off, and the mean of the last two evaluations is at least half
+  of that of the best two in a row. *Failing*: diverged; or took off and fell below that half; or never took off,
+  is flat, and its critic loss, where the record has it, does not rise. Flat takes four evaluations with updates
+  before them: the mean of their later half and that of the last two are at most 0.10. The loss rises where its
+  last two means average twice the lowest of the later half before them. *Undecided*: all else. It says how a run
+  looks, and decides nothing.
+- *R2* is the share of the variance of the gripper's or object's position that a ridge regression on the
+  features explains at the end of a run, cross-validated, mean over seeds: what the features hold, whatever the
+  policy makes of it. *Parameters* are those of one copy of the encoder.
 - A *diverged* run scores 0. A *failed* run broke its own declaration: it is shown and not scored. A *censored*
   run was stopped early by the suite's rule and is scored as it stood.
-- *Core-min* is the mean processor time of a run in minutes of one core, *memory* the largest peak of any seed.
-  Both depend on the machine. `-` is missing, never 0."""
+- *Cost* is the mean processor time of a run in minutes of one core (on a GPU, its duration), and the largest
+  peak of memory of any seed. Both depend on the machine. `-` is missing, never 0.
+- **Comparisons**: a difference of means with its Welch interval; *p* is two-sided, by permutation of the methods'
+  labels among the seeds of each task, and tests whether the labels could be swapped, not that the means are
+  equal. *p, Holm* is adjusted for the lines of its table. *Better* or *worse* takes both: an adjusted p below
+  0.05, and an interval that leaves out 0. *Not told apart* is no proof of equality; *too few seeds* is printed
+  where no outcome could have told. On one task few seeds carry few comparisons: there is a table of all methods
+  only where each, anchors aside, has ten seeds or more; and of contrasts named beforehand only there, or where the
+  baseline has ten seeds or more and there are at most six contrasts."""
 
 _SUBMISSION = """\
 ## Add your method
@@ -45,128 +69,84 @@ fetchbench run SUITE --plugin ./my_encoder.py    # every seed of the suite; run 
 fetchbench publish SUITE                         # copies the records and renders this page
 ```
 
-Then open a pull request with the new files under `leaderboard/records/`, this page, and the plugin: the file
-itself or the name of its public package. All seeds that the suite names must be there, failed ones included.
+Then open a pull request with the new files under `leaderboard/records/`, this page, its figures and `CHANGES.md`, and the
+plugin: the file itself or the name of its public package. All seeds that the suite names must be there, failed ones included.
 Records are never edited: each carries a digest of its result, and `fetchbench publish --check` must pass."""
 
+NO_NOTES = SuiteNotes()
 
-def board(suites: Mapping[str, Sequence[Record]], titles: Mapping[str, str]) -> str:
+
+def board(suites: Mapping[str, Sequence[Record]], notes: Mapping[str, SuiteNotes]) -> str:
     """The whole page.
 
     Args:
         suites: Suite -> its records, checked, in order.
-        titles: Suite -> one line that says what it is for; a suite may have none.
+        notes: Suite -> what its file says; a suite may have none. Suites without a record have no section.
     """
     total = sum(map(len, suites.values()))
     sections = [_INTRODUCTION]
     if suites:
-        links = " · ".join(f"[{suite}](#{_anchor(suite)})" for suite in suites)
-        sections.append(f"Suites: {links}. {_plural(total, 'record')} in [`records/`](records).")
+        links = " · ".join(f"[{suite}](#{anchor(suite)})" for suite in suites)
+        sections.append(
+            f"Suites: {links}. {plural(total, 'record')} in [`records/`](records); [CHANGES.md](CHANGES.md) says of every row "
+            "what it rests on, and what is not there."
+        )
     else:
         sections.append("No records yet: `fetchbench run demo && fetchbench publish demo` makes the first.")
-    sections += [_section(suite, records, titles.get(suite, "")) for suite, records in suites.items()]
+    sections += [_section(suite, records, notes.get(suite, NO_NOTES)) for suite, records in suites.items()]
     return "\n\n".join([*sections, _GUIDE, _SUBMISSION]) + "\n"
 
 
-def _anchor(heading: str) -> str:
+def anchor(heading: str) -> str:
     """The fragment that GitHub gives a heading."""
     return heading.lower().replace(".", "")
 
 
-def _plural(number: int, noun: str) -> str:
-    return f"{number:,} {noun}" + ("" if number == 1 else "s")
-
-
-def _section(suite: str, records: Sequence[Record], title: str) -> str:
+def _section(suite: str, records: Sequence[Record], notes: SuiteNotes) -> str:
     found = rows(records)
     lines = [f"## {suite}", ""]
-    lines += [escape(title), ""] if title else []
-    lines += [*_protocol(records[0].request, found), *_origin(records), _reproduction(suite), ""]
-    for task, of_task in itertools.groupby(found, key=lambda row: row.task):
-        lines += [f"### {task}", "", *_results(list(of_task)), ""]
+    lines += [escape(notes.title), ""] if notes.title else []
+    lines += [*captions.captions(suite, records, found), ""]
+    if missing := _missing(suite, records, notes):
+        lines += [missing, ""]
+    tasks = {task: list(of_task) for task, of_task in itertools.groupby(found, key=lambda row: row.task)}
+    if len(tasks) > 1:
+        lines += ["### Over all tasks", "", *_over_tasks(suite_rows(found, notes.tasks), sorted({*notes.tasks, *tasks})), ""]
+    shared, arithmetic = captions.shared_parts(found), captions.shared_arithmetic(found)
+    own = {row.method.name: _own(row, shared, bool(arithmetic)) for row in found}
+    for task, of_task in tasks.items():
+        lines += [f"### {task}", "", *_results(of_task, own), ""]
+    if len(tasks) == 1 and (note := coverage_note(row.scored for row in found if not row.anchor)):
+        lines += [note, ""]
+    if any(row.scores for row in found):
+        lines += [*_figures(suite), ""]
+    if compared := comparisons(found, notes):
+        lines += [*compared, ""]
     if explanation := goal_columns.explanation(found):
         lines += [*explanation, ""]
     lines += ["**What each row is**", "", *_methods(found)]
     return "\n".join(lines)
 
 
-def _protocol(request: RunRequest, found: Sequence[Row]) -> list[str]:
-    """The caption: what all rows share."""
-    learner, scene, evaluation = request.learner, request.scene, request.evaluation
-    tasks = ", ".join(dict.fromkeys(row.task for row in found))
-    buffer = "the whole run" if learner.buffer_steps is None else f"{learner.buffer_steps:,} steps"
-    entropy = f"fixed at {learner.entropy_coefficient:g}"
-    if learner.entropy == "learned":
-        entropy = f"learned from {learner.entropy_coefficient:g} towards {learner.target_entropy:g} nats"
-    rate = f"{learner.updates_per_step:g} update" + ("" if learner.updates_per_step == 1 else "s")
-    multiplier = learner.encoder_learning_rate_multiplier
-    encoder_rate = f" (encoders times {multiplier:g})" if multiplier != 1 else ""
-    captions = {
-        "Protocol": [
-            tasks,
-            f"track `{request.pixel_track}`",
-            f"camera `{scene.camera}`, {scene.lighting} lighting, marker {scene.marker}",
-            *_object_sizes(scene.camera, [row.task for row in found]),
-            f"{request.budget.steps:,} environment steps",
-        ],
-        "Learner": [
-            "HER + SAC",
-            _plural(learner.environments, "environment"),
-            f"{rate} per step after {learner.warmup_steps:,} steps of warm-up",
-            f"batch {learner.batch_size}",
-            f"learning rate {learner.learning_rate:g}{encoder_rate}",
-            f"heads {', '.join(map(str, learner.hidden))}",
-            f"critic loss `{learner.critic_loss}`",
-            f"discount {learner.discount:g}",
-            f"target rate {learner.target_rate:g}, features `{learner.target_features}`",
-            f"entropy coefficient {entropy}",
-            f"relabelling `{learner.relabel_strategy}`, k = {learner.relabel_k}",
-            f"replay of {buffer}",
-            f"{learner.vectors} vectors",
-        ],
-        "Evaluation": [
-            f"{_plural(evaluation.episodes, 'episode')} every {evaluation.every_steps:,} steps",
-            f"score: mean of the last {evaluation.last}",
-        ],
-    }
-    return [f"- **{name}**: {' · '.join(parts)}" for name, parts in captions.items()]
+def _missing(suite: str, records: Sequence[Record], notes: SuiteNotes) -> str:
+    """How many of the suite's runs have no record, and what runs them."""
+    there = {(r.request.method.name, r.request.task, r.request.seed) for r in records}
+    lacking = sum(run not in there for run in notes.runs)
+    if not lacking:
+        return ""
+    return (
+        f"**Not all run**: {lacking:,} of the suite's {plural(len(notes.runs), 'run')} have no record yet; "
+        f"`fetchbench run {suite}` runs what is missing."
+    )
 
 
-def _object_sizes(camera: str, tasks: Sequence[str]) -> list[str]:
-    """How large the object is in a frame of 84x84, in the middle of where it may lie; nothing for tasks without one."""
-    # Imported here: it brings numpy, and a board of FetchReach needs none of it.
-    from fetchbench.environment.cameras import CAMERAS, OBJECTS
-
-    places = {task: OBJECTS[task] for task in dict.fromkeys(tasks) if task in OBJECTS and task in CAMERAS.get(camera, {})}
-    return [
-        f"object {CAMERAS[camera][task].pixels_across(place, width, 84):.1f} pixels across at 84x84 ({task})"
-        for task, (place, width) in places.items()
-    ]
-
-
-def _origin(records: Sequence[Record]) -> list[str]:
-    """Where the numbers were made: every distinct machine and version."""
-
-    def distinct(value: Callable[[Record], str | None]) -> str:
-        return ", ".join(sorted({escape(text) for record in records if (text := value(record))}))
-
-    def package(name: str) -> Callable[[Record], str | None]:
-        return lambda record: record.provenance.packages.get(name)
-
-    machines = [distinct(lambda r: r.provenance.processor), distinct(lambda r: r.provenance.gpu)]
-    versions = {
-        "fetchbench": distinct(lambda r: r.provenance.fetchbench),
-        "torch": distinct(package("torch")),
-        "MuJoCo": distinct(lambda r: r.request.mujoco or r.provenance.packages.get("mujoco")),
-    }
-    parts = [_plural(len(records), "record"), *machines, *(f"{k} {v}" for k, v in versions.items() if v)]
-    if modified := sum(record.provenance.dirty is True for record in records):
-        parts.append(f"{modified} of them with uncommitted changes")
-    return [f"- **Made with**: {' · '.join(part for part in parts if part)}"]
-
-
-def _reproduction(suite: str) -> str:
-    return f"- **Reproduce**: `fetchbench run {suite} && fetchbench publish {suite}`"
+def _figures(suite: str) -> list[str]:
+    """Each figure as a vector graphic that leads to the pixels."""
+    lines = []
+    for name, figure in FIGURES.items():
+        place = f"figures/{suite}/{name}"
+        lines += [f"[![{figure.title}, {suite}]({place}.svg)]({place}.png)", "", f"*{figure.caption}*", ""]
+    return lines[:-1]
 
 
 _COLUMNS = {
@@ -177,50 +157,119 @@ _COLUMNS = {
     "Success [95 %]": "c",
     "Every seed": "l",
     "Solved": "c",
-    "Any step": "c",
+    "Area": "c",
     "Take-off": "r",
+    "Diagnosis": "l",
     "Rank corr.": "r",
-    "Encoder parameters": "r",
-    "Core-min": "r",
-    "Memory": "r",
+    "R2 gripper": "r",
+    "R2 object": "r",
+    "Parameters": "r",
+    "Cost": "r",
     "Status": "l",
 }
 """Column of a results table -> how it is aligned."""
 
+_PROBED = {"R2 gripper": "gripper_xyz", "R2 object": "object_xy"}
 
-def _results(of_task: Sequence[Row]) -> list[str]:
+
+def _results(of_task: Sequence[Row], own: Mapping[str, str]) -> list[str]:
+    """A line per row.
+
+    Args:
+        of_task: The rows of one task.
+        own: Method -> what tells it from the others.
+    """
     left_out = goal_columns.left_out(of_task)
+    positions = {score.position for row in of_task for score in row.probes}
+    left_out |= {name.lower() for name, position in _PROBED.items() if position not in positions}
+    if all(verdict == "undecided" for row in of_task for verdict in row.verdicts):
+        left_out.add("diagnosis")
     header = [name for name in _COLUMNS if name.lower() not in left_out]
-    lines = [_result(row) for row in of_task]
+    lines = [_result(row, own[row.method.name]) for row in of_task]
     return table(header, "".join(_COLUMNS[name] for name in header), [[line[name] for name in header] for line in lines])
 
 
-def _result(row: Row) -> dict[str, str]:
-    name = f"*{row.method.name}* (anchor)" if row.anchor else f"**{row.method.name}**"
-    mean = cells.rate(row.success.mean if row.success else None)
-    memory = cells.memory(row.peak_memory_mb)
-    if row.peak_gpu_memory_mb is not None:
-        memory += f"<br>GPU {cells.memory(row.peak_gpu_memory_mb)}"
+def _result(row: Row, own: str) -> dict[str, str]:
     return {
-        "Rank": cells.MISSING if row.rank is None else str(row.rank),
-        "Method": f"{name}<br><sub>{escape(cells.varies(row.method))}</sub>",
+        "Rank": cells.rank(row),
+        "Method": _name(row, own),
         "Track": row.method.track,
         "Reward": row.reward,
-        "Success [95 %]": f"**{mean}** {cells.interval(row)}".rstrip() if row.success else mean,
-        "Every seed": cells.seed_scores(row),
+        "Success [95 %]": _success(row),
+        "Every seed": cells.seed_scores(row).replace(" · ", "&nbsp;· "),
         "Solved": cells.solved(row),
-        "Any step": cells.rate(row.any_step),
-        "Take-off": cells.takeoff(row),
+        "Area": cells.rate(row.area),
+        "Take-off": cells.takeoff(row).replace(" / ", "&nbsp;/&nbsp;"),
+        "Diagnosis": cells.diagnosis(row),
         "Rank corr.": cells.correlation(row.rank_correlation),
-        "Encoder parameters": cells.count(row.encoder_parameters),
-        "Core-min": cells.minutes(row.core_minutes),
-        "Memory": memory,
-        "Status": row.evidence,
+        **{name: cells.probe(row, position) for name, position in _PROBED.items()},
+        "Parameters": cells.count(row.encoder_parameters),
+        "Cost": _whole(f"{cells.cost(row)}<br>{_memory(row)}"),
+        "Status": _status(row),
     }
 
 
+def _name(row: Row | SuiteRow, own: str = "") -> str:
+    name = f"*{row.method.name}* (anchor)" if row.anchor else f"**{row.method.name}**"
+    return f"{name}<br><sub>{escape(own)}</sub>" if own else name
+
+
+def _own(row: Row, shared: Mapping[str, str], same_arithmetic: bool) -> str:
+    """What tells a method from the others: all that is not the same for every one of them."""
+    parts = [text for kind, text in cells.parts(row.method).items() if row.anchor or shared.get(kind) != text]
+    if row.method.encoder is not None and not same_arithmetic:
+        parts.append(" / ".join(row.arithmetic))
+    text = " · ".join([*parts, *(f"licence {licence}" for licence in row.licences)])
+    return "" if text == row.method.name else text
+
+
+def _success(row: Row | SuiteRow) -> str:
+    if row.success is None:
+        return cells.MISSING
+    return f"**{cells.rate(row.success.mean)}** {_whole(cells.interval(row.success))}".rstrip()
+
+
+def _whole(text: str) -> str:
+    """A cell's text that no browser breaks into lines."""
+    return re.sub(r"(?<=\w)-(?=\w)", "&#8209;", text.replace(" ", "&nbsp;"))
+
+
+def _memory(row: Row) -> str:
+    if row.peak_gpu_memory_mb is None:
+        return cells.memory(row.peak_memory_mb)
+    return f"{cells.memory(row.peak_memory_mb)}<br>GPU {cells.memory(row.peak_gpu_memory_mb)}"
+
+
+def _status(row: Row) -> str:
+    """What the seeds are worth, and what a reader must know before comparing the row."""
+    flags = ["privileged"] if row.method.track == "pixels-privileged" else []
+    flags += [f"{count} {status}" for status in ("censored", "diverged", "failed") if (count := row.ended(status))]
+    return "<br>".join([row.evidence, *flags])
+
+
+def _over_tasks(found: Sequence[SuiteRow], tasks: Sequence[str]) -> list[str]:
+    """A line per method; a task's cell is its mean and how many of its seeds are solved. Says which tasks nobody has."""
+    scored = {task for row in found for task, of_task in row.of_task.items() if of_task.scored}
+    lacking = [task for task in tasks if task not in scored]
+    said = [f"No method has a mean or a rank yet: no run of {', '.join(lacking)} has a score.", ""] if lacking else []
+    lines = []
+    for row in found:
+        means = [_task_mean(of_task) for of_task in map(row.of_task.get, tasks)]
+        flags = ["privileged"] if row.method.track == "pixels-privileged" else []
+        status = "<br>".join([row.evidence, *flags])
+        lines.append([cells.rank(row), _name(row), _success(row), cells.rate(row.area), *means, status])
+    header = ["Rank", "Method", "Mean success [95 %]", "Area", *tasks, "Status"]
+    return [*said, *table(header, "clcc" + "c" * len(tasks) + "l", lines)]
+
+
+def _task_mean(row: Row | None) -> str:
+    if row is None or row.success is None:
+        return cells.MISSING
+    return f"{cells.rate(row.success.mean)} ({cells.solved(row)})"
+
+
 def _methods(found: Sequence[Row]) -> list[str]:
-    """The second table, a line per method; columns that say nothing of any method are left out."""
+    """The last table, a line per method; columns that say nothing of any method are left out."""
 
     def label(component: Component | None, more: str = "") -> str:
         return cells.MISSING if component is None else escape(component.label + more)
@@ -231,6 +280,7 @@ def _methods(found: Sequence[Row]) -> list[str]:
         method = of_method[0].method
         feature_dim = next((row.feature_dim for row in of_method if row.feature_dim is not None), None)
         providers = sorted({provider for row in of_method for provider in row.providers})
+        licences = sorted({licence for row in of_method for licence in row.licences})
         views = f", K = {method.views}, M = {method.target_views}"
         weight = f", weight {method.auxiliary_weight:g}" if method.auxiliary_weight != 1 else ""
         lines.append(
@@ -246,7 +296,9 @@ def _methods(found: Sequence[Row]) -> list[str]:
                 "Routing": label(method.routing),
                 "Goal space": label(method.goal_space),
                 "Plugins": "<br>".join(map(escape, providers)) or cells.MISSING,
+                "Licences of weights or code": "<br>".join(map(escape, licences)) or cells.MISSING,
             }
         )
-    header = [name for name in lines[0] if any(line[name] != cells.MISSING for line in lines)]
+    unsaid = {"Goal space": ("vector",)}  # what goes without saying
+    header = [name for name in lines[0] if any(line[name] not in unsaid.get(name, (cells.MISSING,)) for line in lines)]
     return table(header, "l" * len(header), [[line[name] for name in header] for line in lines])

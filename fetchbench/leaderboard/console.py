@@ -80,11 +80,11 @@ def _columns(rows: Sequence[Row]) -> list[_Column]:
     means = [cells.rate(row.success.mean if row.success else None) for row in rows]
     columns = [
         *several,
-        _Column("rank", [cells.MISSING if row.rank is None else str(row.rank) for row in rows], "right"),
+        _Column("rank", [cells.rank(row) for row in rows], "right"),
         _Column("method", [f"{row.method.name} (anchor)" if row.anchor else row.method.name for row in rows]),
         _Column("track", [row.method.track for row in rows]),
         _Column("reward", [row.reward for row in rows]),
-        _Column("success", [f"{mean} {cells.interval(row)}".rstrip() for mean, row in zip(means, rows, strict=True)]),
+        _Column("success", [f"{mean} {cells.interval(row.success)}".rstrip() for mean, row in zip(means, rows, strict=True)]),
         _Column(_SEEDS, [cells.seed_scores(row) for row in rows]),
         _Column("solved", [cells.solved(row) for row in rows], "right"),
         _Column("any step", [cells.rate(row.any_step) for row in rows], "right"),

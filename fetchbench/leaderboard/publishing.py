@@ -1,4 +1,4 @@
-"""From finished runs to the committed records and the page, and whether the page still follows from them."""
+"""From finished runs to the committed records, page, manifest and figures, and whether these still follow from them."""
 
 from __future__ import annotations
 
@@ -6,16 +6,22 @@ import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
+from typing import Any
 
 from fetchbench.errors import FetchbenchError, RecordError
 from fetchbench.leaderboard.board import board
 from fetchbench.leaderboard.collection import by_suite, read_published, record_path, suites_of
+from fetchbench.leaderboard.figures import data_sha256, expected_figures, present_figures, read_sha256
+from fetchbench.leaderboard.manifest import manifest
+from fetchbench.leaderboard.notes import SuiteNotes
 from fetchbench.records.schema import Record
 from fetchbench.records.store import read_record, record_text, storage_errors, write_atomically
 from fetchbench.suite.index import read_index
 
 BOARD = Path("leaderboard", "README.md")
 """Where the page lies in a workspace."""
+CHANGES = Path("leaderboard", "CHANGES.md")
+"""Where the manifest lies: of every row what it rests on."""
 
 
 @dataclass(frozen=True)
@@ -49,27 +55,33 @@ class PublishReport:
 
     Attributes:
         board: The page.
-        changed: Whether the page's text changed.
+        changed: Whether the page's or the manifest's text changed.
         records: Records behind the page, of all suites.
+        drawn: Figures that were drawn, each in two files: those whose data changed.
+        figures: All figures.
         suites: One entry per suite that was published from, in order of name.
     """
 
     board: Path
     changed: bool
     records: int
+    drawn: int
+    figures: int
     suites: tuple[SuiteReport, ...]
 
 
 def publish(
-    root: Path, suites: Sequence[str] | None, runs: Path, suite_titles: Mapping[str, str] | None = None
+    root: Path, suites: Sequence[str] | None, runs: Path, notes: Mapping[str, SuiteNotes] | None = None
 ) -> PublishReport:
-    """Copy the records of finished runs into the workspace and render the page. Where anything is refused, nothing is written.
+    """Copy the records of finished runs into the workspace; render page and manifest; draw the figures whose data changed.
+
+    Where anything is refused, nothing is written.
 
     Args:
         root: The workspace: the folder that holds ``leaderboard``.
         suites: Names; ``None`` takes all that have an index among the runs. The page shows every suite anyway.
         runs: The runs folder, with an index ``<suite>.json`` per suite.
-        suite_titles: Suite -> one line for its section.
+        notes: Suite -> what its file says.
 
     Raises:
         FetchbenchError: Nothing to publish, or an index that is damaged or points outside the runs folder.
@@ -80,40 +92,76 @@ def publish(
     names = sorted({path.stem for path in runs.glob("[!.]*.json")} if suites is None else set(suites))
     reports, fresh = [], {}
     for name in names:
-        found, unfinished = _finished(name, runs)
+        found, unfinished = finished(name, runs)
         reports.append(_compare(name, found, published, unfinished))
         fresh.update(found)
     combined = published | fresh
     _refuse_nothing(names if suites is not None else [], combined, runs)
     # Checked and rendered before anything is written: a refused record leaves the workspace as it was.
-    text = board(by_suite(combined), suite_titles or {}).encode()
+    of_suite = by_suite(combined)
+    pages = _pages(of_suite, notes or {})
     for path, record in fresh.items():
         if published.get(path) != record:
             write_atomically(root / path, record_text(record))
-    changed = _read_board(root) != text
-    if changed:
-        write_atomically(root / BOARD, text)
-    return PublishReport(root / BOARD, changed, len(combined), tuple(reports))
+    changed = {path for path, text in pages.items() if _read(root / path) != text}
+    for path in changed:
+        write_atomically(root / path, pages[path])
+    drawn, figures = _draw(root, expected_figures(of_suite, notes or {}))
+    return PublishReport(root / BOARD, bool(changed), len(combined), drawn, figures, tuple(reports))
 
 
-def render(root: Path, suite_titles: Mapping[str, str] | None = None) -> str:
+def _pages(of_suite: Mapping[str, Sequence[Record]], notes: Mapping[str, SuiteNotes]) -> dict[Path, bytes]:
+    return {BOARD: board(of_suite, notes).encode(), CHANGES: manifest(of_suite, notes).encode()}
+
+
+def _draw(root: Path, expected: Mapping[Path, Mapping[str, Any]]) -> tuple[int, int]:
+    """Draw what is missing or shows other data, and remove what no record gives any more: numbers drawn, and of all."""
+    stale = {path.with_suffix("") for path, data in expected.items() if read_sha256(root / path) != data_sha256(data)}
+    if stale:
+        from fetchbench.leaderboard.drawing import draw  # here: it takes matplotlib, which takes its time
+
+        for stem in sorted(stale):
+            # Not with_suffix: a name may hold a dot.
+            for extension, content in draw(expected[stem.with_name(f"{stem.name}.svg")]).items():
+                write_atomically(root / stem.with_name(f"{stem.name}.{extension}"), content)
+    for path in present_figures(root) - expected.keys():
+        with storage_errors("remove", root / path):
+            (root / path).unlink()
+    return len(stale), len({path.with_suffix("") for path in expected})
+
+
+def render(root: Path, notes: Mapping[str, SuiteNotes] | None = None) -> str:
     """The page that the published records of a workspace give.
 
     Raises:
         RecordError: A record that is damaged or cannot stand beside the others.
     """
-    return board(by_suite(read_published(root)), suite_titles or {})
+    return board(by_suite(read_published(root)), notes or {})
 
 
-def check(root: Path, suite_titles: Mapping[str, str] | None = None) -> None:
-    """Compare the page with what the records give, byte for byte.
+def check(root: Path, notes: Mapping[str, SuiteNotes] | None = None) -> None:
+    """Compare page and manifest with what the records give, byte for byte, and the figures by the digest of their data.
 
     Raises:
-        RecordError: They differ, the page is missing, or a record is refused.
+        RecordError: Anything differs or is missing, a figure is there that no record gives, or a record is refused.
     """
-    expected, found = render(root, suite_titles).encode(), _read_board(root)
+    of_suite = by_suite(read_published(root))
+    for path, expected in _pages(of_suite, notes or {}).items():
+        _check_text(path, _read(root / path), expected)
+    figures = expected_figures(of_suite, notes or {})
+    for path, data in figures.items():
+        found = read_sha256(root / path)
+        if found is None:
+            raise RecordError(f"{path}: missing, or no figure of ours; `fetchbench publish` draws it")
+        if found != data_sha256(data):
+            raise RecordError(f"{path}: shows other data than the records give; `fetchbench publish` draws it anew")
+    if spare := sorted(present_figures(root) - figures.keys()):
+        raise RecordError(f"{spare[0]}: no record gives this figure; `fetchbench publish` removes it")
+
+
+def _check_text(path: Path, found: bytes | None, expected: bytes) -> None:
     if found is None:
-        raise RecordError(f"{BOARD}: missing; `fetchbench publish` writes it")
+        raise RecordError(f"{path}: missing; `fetchbench publish` writes it")
     if found == expected:
         return
     pairs = itertools.zip_longest(found.split(b"\n"), expected.split(b"\n"))
@@ -121,7 +169,7 @@ def check(root: Path, suite_titles: Mapping[str, str] | None = None) -> None:
     same = itertools.takewhile(lambda pair: pair[0] == pair[1], zip(_text(has), _text(wants), strict=False))
     column = sum(1 for _ in same)
     raise RecordError(
-        f"{BOARD}, line {number}: not what the records give; `fetchbench publish` mends it\n"
+        f"{path}, line {number}: not what the records give; `fetchbench publish` mends it\n"
         f"  has    {_quote(has, column)}\n"
         f"  wants  {_quote(wants, column)}"
     )
@@ -139,15 +187,15 @@ def _quote(line: bytes | None, column: int) -> str:
     return ("... " if start else "") + repr(text[start:stop]) + (" ..." if stop < len(text) else "")
 
 
-def _read_board(root: Path) -> bytes | None:
-    with storage_errors("read", root / BOARD):
+def _read(path: Path) -> bytes | None:
+    with storage_errors("read", path):
         try:
-            return (root / BOARD).read_bytes()
+            return path.read_bytes()
         except FileNotFoundError:
             return None
 
 
-def _finished(suite: str, runs: Path) -> tuple[dict[Path, Record], int]:
+def finished(suite: str, runs: Path) -> tuple[dict[Path, Record], int]:
     """The records of a suite's finished runs, by the path to publish each at; how many are unfinished."""
     found: dict[Path, Record] = {}
     unfinished = 0

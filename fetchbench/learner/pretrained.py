@@ -99,16 +99,28 @@ def load_weights(
     tensors = _selected(path, _read(path), select)
     _check_fit(path, module.state_dict(), tensors)
     module.load_state_dict(tensors)
-    module.weights_sha256 = digest  # type: ignore[assignment]  # a plain attribute; a record asks for it
+    module.weights_sha256 = digest  # type: ignore[assignment]  # plain attributes; a record asks for them
+    if source in ("published", "hub") and published is not None:
+        module.weights_licence = published.licence  # type: ignore[assignment]
 
 
 def digests(networks: Mapping[str, nn.Module]) -> dict[str, str]:
     """Of the named networks those whose weights came from a file, with its sha256."""
+    return _noted(networks, "weights_sha256")
+
+
+def licences(networks: Mapping[str, nn.Module]) -> dict[str, str]:
+    """Of the named networks those that loaded published weights, with the licence of these."""
+    return _noted(networks, "weights_licence")
+
+
+def _noted(networks: Mapping[str, nn.Module], attribute: str) -> dict[str, str]:
+    """What :func:`load_weights` left at the parts of each network: every distinct value, with commas."""
     found = {}
     for name, network in networks.items():
-        for part in network.modules():
-            if isinstance(digest := getattr(part, "weights_sha256", None), str):
-                found[name] = digest
+        values = [value for part in network.modules() if isinstance(value := getattr(part, attribute, None), str)]
+        if values:
+            found[name] = ", ".join(dict.fromkeys(values))
     return found
 
 

@@ -2,6 +2,14 @@
 
 from __future__ import annotations
 
+import pytest
+from leaderboard.factory import stand_in_figure
+
+
+@pytest.fixture(autouse=True)
+def _quick_figures(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("fetchbench.leaderboard.drawing.draw", stand_in_figure)
+
 
 def test_publishing_and_checking(fetchbench, children, workspace):
     children()
@@ -11,11 +19,15 @@ def test_publishing_and_checking(fetchbench, children, workspace):
     assert answer.out.splitlines() == [
         "small: 2 new, 0 replaced, 0 unchanged; 2 not finished (`fetchbench run small` goes on)",
         "leaderboard/README.md: written, 2 records",
+        "leaderboard/figures: 3 drawn, 0 unchanged",
     ]
     assert (workspace / "leaderboard" / "records" / "small" / "nature" / "FetchReach-v4" / "seed1.json").exists()
-    assert fetchbench("publish").out.splitlines()[-1] == "leaderboard/README.md: unchanged, 2 records"
+    assert fetchbench("publish").out.splitlines()[-2:] == [
+        "leaderboard/README.md: unchanged, 2 records",
+        "leaderboard/figures: 0 drawn, 3 unchanged",
+    ]
     answer = fetchbench("publish", "--check")
-    assert (answer.code, answer.out) == (0, "leaderboard/README.md is what the records give\n")
+    assert (answer.code, answer.out) == (0, "leaderboard/README.md, CHANGES.md and the figures are what the records give\n")
 
 
 def test_a_page_that_was_edited_is_found(fetchbench, children, workspace):
@@ -27,6 +39,16 @@ def test_a_page_that_was_edited_is_found(fetchbench, children, workspace):
     answer = fetchbench("publish", "--check")
     assert (answer.code, answer.out) == (2, "")
     assert answer.err.startswith("error: leaderboard/README.md, line ")
+
+
+def test_a_broken_suite_is_told_and_stops_nothing(fetchbench, children, workspace):
+    children()
+    fetchbench("run", "small", "--method", "nature")
+    (workspace / "suites" / "broken.toml").write_text("title = 3")
+    answer = fetchbench("publish", "small")
+    assert answer.code == 0
+    assert answer.err.startswith("warning: suite 'broken' is left out, ")
+    assert answer.err.count("\n") == 1
 
 
 def test_nothing_to_publish(fetchbench):

@@ -11,9 +11,11 @@ from pathlib import Path
 import pytest
 
 from fetchbench.leaderboard.board import board
-from fetchbench.protocol import Evaluation, LearnerSettings
-from fetchbench.records.schema import Component, Record
+from fetchbench.leaderboard.notes import SuiteNotes
+from fetchbench.protocol import Evaluation, LearnerSettings, StopRule
+from fetchbench.records.schema import Component, Execution, Probe, Record
 from fetchbench.specs import PixelSpec
+from fetchbench.statistics.coverage import coverage_note
 
 from .factory import VERSION, make_method, make_record
 
@@ -75,12 +77,19 @@ def golden_records() -> dict[str, list[Record]]:
     }
 
 
-TITLES = {"reach-v1": "Which encoder learns <Reach> from pixels?"}
+NOTES = {
+    "reach-v1": SuiteNotes(
+        "Which encoder learns <Reach> from pixels?",
+        baseline="four-conv",
+        contrasts=(("mid", "four-conv"),),
+        runs=(*(("four-conv", "FetchReach-v4", s) for s in range(6)), ("later", "FetchReach-v4", 0)),
+    )
+}
 
 
 def test_the_page_is_the_golden_file():
     """Read golden.md as a visitor would; FETCHBENCH_WRITE_GOLDEN=1 writes it anew."""
-    page = board(golden_records(), TITLES)
+    page = board(golden_records(), NOTES)
     if os.environ.get("FETCHBENCH_WRITE_GOLDEN"):
         GOLDEN.write_text(page, encoding="utf-8")
     assert page == GOLDEN.read_text(encoding="utf-8")
@@ -89,8 +98,8 @@ def test_the_page_is_the_golden_file():
 def test_the_order_of_records_changes_nothing():
     records = golden_records()["reach-v1"]
     assert (
-        board({"reach-v1": records[::-1]}, TITLES).split("## reach")[1]
-        == board({"reach-v1": records}, TITLES).split("## reach")[1]
+        board({"reach-v1": records[::-1]}, NOTES).split("## reach")[1]
+        == board({"reach-v1": records}, NOTES).split("## reach")[1]
     )
 
 
@@ -116,14 +125,15 @@ def test_every_column_of_a_plain_row():
     assert row == {
         "Rank": "1",
         "Method": "**four-conv**<br><sub>four-conv · critic · pixels-only · 64x64x1</sub>",
-        "Success [95 %]": "**0.80** [0.55, 1.00]",
-        "Every seed": "0.90 · 0.80 · 0.70",
+        "Success [95 %]": "**0.80** [0.55,&nbsp;1.00]",
+        "Every seed": "0.90&nbsp;· 0.80&nbsp;· 0.70",
         "Solved": "2/3",
-        "Any step": "0.90",
-        "Take-off": "1,000 / 0 (3/3)",
-        "Encoder parameters": "31,232",
-        "Core-min": "4.2",
-        "Memory": "812 MB",
+        # Trapezoids over 2,000 steps from 0 at step 0: 500 * (0 / 2 + (0 + 0.3) / 2 + (0.3 + r) / 2 + r) / 2,000.
+        "Area": "0.38",
+        "Take-off": "1,000&nbsp;/&nbsp;0 (3/3)",
+        "Diagnosis": "3 working",
+        "Parameters": "31,232",
+        "Cost": "4.2&nbsp;core&#8209;min<br>812&nbsp;MB",
         "Status": "provisional",
     }
 
@@ -131,15 +141,14 @@ def test_every_column_of_a_plain_row():
 def test_what_is_missing_is_a_dash_and_never_0():
     row = one_row(make_record(seed=0, successes=(), status="failed", parameters={}))
     missing = {name for name, cell in row.items() if cell == "-"}
-    assert missing == {"Rank", "Success [95 %]", "Solved", "Any step", "Take-off", "Encoder parameters"}
-    assert row["Every seed"] == "failed"
-    assert row["Status"] == "draft"
+    assert missing == {"Rank", "Success [95 %]", "Solved", "Area", "Take-off", "Parameters"}
+    assert (row["Every seed"], row["Status"]) == ("failed", "draft<br>1 failed")
 
 
 def test_a_score_of_0_is_0():
     row = one_row(*(make_record(seed=s, successes=(0.0,) * 4) for s in range(3)))
-    assert row["Success [95 %]"].startswith("**0.00** [0.00, ")
-    assert (row["Every seed"], row["Solved"], row["Take-off"]) == ("0.00 · 0.00 · 0.00", "0/3", "- (0/3)")
+    assert row["Success [95 %]"].startswith("**0.00** [0.00,&nbsp;")
+    assert (row["Every seed"], row["Solved"], row["Take-off"]) == ("0.00&nbsp;· 0.00&nbsp;· 0.00", "0/3", "- (0/3)")
 
 
 def test_one_seed_has_no_interval_and_no_rank():
@@ -148,23 +157,24 @@ def test_one_seed_has_no_interval_and_no_rank():
 
 
 @pytest.mark.parametrize(
-    ("cost", "column", "cell"),
+    ("cost", "device", "cell"),
     [
-        ({"core_s": 59.0}, "Core-min", "1.0"),
-        ({"core_s": 599.0}, "Core-min", "10"),
-        ({"core_s": 75_000.0}, "Core-min", "1,250"),
-        ({"peak_memory_mb": 999.4}, "Memory", "999 MB"),
-        ({"peak_memory_mb": 999.6}, "Memory", "1.0 GB"),
-        ({"peak_memory_mb": 1500.0, "peak_gpu_memory_mb": 900.0}, "Memory", "1.5 GB<br>GPU 900 MB"),
+        ({"core_s": 59.0}, "cpu", "1.0 core-min, 812 MB"),
+        ({"core_s": 599.0}, "cpu", "10 core-min, 812 MB"),
+        ({"core_s": 75_000.0}, "cpu", "21 core-h, 812 MB"),
+        ({"peak_memory_mb": 999.4}, "cpu", "4.2 core-min, 999 MB"),
+        ({"peak_memory_mb": 999.6}, "cpu", "4.2 core-min, 1.0 GB"),
+        ({"wall_s": 7800.0, "peak_memory_mb": 1500.0, "peak_gpu_memory_mb": 900.0}, "cuda", "2.2 GPU-h, 1.5 GB, GPU 900 MB"),
     ],
 )
-def test_cost(cost, column, cell):
-    assert one_row(make_record(cost=cost))[column] == cell
+def test_cost(cost, device, cell):
+    row = one_row(make_record(cost=cost, request={"execution": Execution(device=device)}))
+    assert row["Cost"].replace("&nbsp;", " ").replace("&#8209;", "-").replace("<br>", ", ") == cell
 
 
 def test_memory_is_the_largest_and_time_the_mean():
     row = one_row(*(make_record(seed=s, cost={"core_s": 60.0 * s, "peak_memory_mb": 100.0 * s}) for s in (1, 2, 3)))
-    assert (row["Core-min"], row["Memory"]) == ("2.0", "300 MB")
+    assert row["Cost"] == "2.0&nbsp;core&#8209;min<br>300&nbsp;MB"
 
 
 def test_anchors_stand_last_without_a_rank_however_well_they_do():
@@ -193,7 +203,7 @@ def test_drafts_stand_where_they_would_and_take_no_rank():
 def test_ties_share_a_rank_in_order_of_name():
     records = [make_record(name, s, (0.8,) * 4) for name in ("b", "a", "c") for s in range(3)]
     found = table_rows(board({"s": records}, {}), "### FetchReach-v4")
-    assert [row["Rank"] for row in found] == ["1", "1", "1"]
+    assert [row["Rank"] for row in found] == ["1=", "1=", "1="]
     assert [row["Method"][:5] for row in found] == ["**a**", "**b**", "**c**"]
 
 
@@ -229,18 +239,18 @@ def test_no_text_of_a_record_leaves_its_cell():
     )
     record = make_record(method, provenance={"processor": HOSTILE, "gpu": HOSTILE, "packages": {"torch": HOSTILE}})
     plain = make_record("four-conv", provenance={"gpu": "x"})
-    page = board({"s": [record]}, {"s": HOSTILE})
-    assert len(page.splitlines()) == len(board({"s": [plain]}, {"s": "title"}).splitlines())
+    page = board({"s": [record]}, {"s": SuiteNotes(HOSTILE)})
+    assert len(page.splitlines()) == len(board({"s": [plain]}, {"s": SuiteNotes("title")}).splitlines())
     table_rows(page, "### FetchReach-v4")
     table_rows(page, "**What each row is**")
-    for harm in ("<script", "`b`", "**e", "*e*", "__f__", "~~", "](http", "![", "\x1b", "\u202e", "\r", "$m$", "www."):
+    for harm in ("<script", "`b`", "**e", "*e*", "__f__", "~~", "](http", "![k", "\x1b", "\u202e", "\r", "$m$", "www."):
         assert harm not in page
     assert "&#124;a&#124;" in page
 
 
 def test_titles_and_links():
-    page = board({"a.b-v1": [make_record()], "c": [make_record()]}, {"c": "What for"})
-    assert "Suites: [a.b-v1](#ab-v1) · [c](#c). 2 records in [`records/`](records)." in page
+    page = board({"a.b-v1": [make_record()], "c": [make_record()]}, {"c": SuiteNotes("What for")})
+    assert "Suites: [a.b-v1](#ab-v1) · [c](#c). 2 records in [`records/`](records); [CHANGES.md]" in page
     assert "## c\n\nWhat for\n\n- **Protocol**" in page
     assert "## a.b-v1\n\n- **Protocol**" in page
 
@@ -258,7 +268,8 @@ def test_uncommitted_changes_and_every_machine_are_told():
         make_record(seed=2, provenance={"processor": "A"}),
     ]
     page = board({"s": records}, {})
-    assert "- **Made with**: 3 records · A, B · fetchbench 0.1.0 · torch 2.15.0 · MuJoCo 3.11.0 · 1 of them with " in page
+    assert "- **Made with**: 3 records · A, B · fetchbench 0.1.0 · torch 2.15.0 · MuJoCo 3.11.0 · encoders in float32, " in page
+    assert " compile none · 1 of them with uncommitted changes\n" in page
 
 
 def test_every_setting_that_rows_share_is_in_the_caption():
@@ -288,3 +299,101 @@ def test_every_row_field_is_documented():
     from fetchbench.leaderboard.rows import Row
 
     assert all(f"{field.name}:" in (Row.__doc__ or "") for field in dataclasses.fields(Row))
+
+
+# -- what is the same for all rows, and what is not -------------------------------------------------------------------
+
+
+def test_what_all_methods_share_stands_above_the_table_and_not_in_it():
+    other = make_method("other", encoder=Component(name="nature", **VERSION))
+    page = board({"s": [make_record("four-conv"), make_record(other), make_record(make_method("state", track="state"))]}, {})
+    assert "- **Every method** but the anchors: routing critic · track pixels-only · frames 64x64x1\n" in page
+    names = [row["Method"] for row in table_rows(page, "### FetchReach-v4")]
+    assert names == ["**four-conv**", "**other**<br><sub>nature</sub>", "*state* (anchor)"]
+
+
+def test_updates_per_step_are_the_tables():
+    page = board({"s": [make_record(request={"learner": LearnerSettings(updates_per_step=0.25)})]}, {})
+    assert "0.25 updates per step after 1,000 steps of warm-up" in page
+
+
+def test_arithmetic_stands_above_where_all_agree_and_in_the_row_where_not():
+    plain, fast = Execution(), Execution(precision="bfloat16", compile="inductor")
+    state = make_record(make_method("state", track="state"), request={"execution": plain})
+    agree = [make_record("a", request={"execution": fast}), make_record("b", request={"execution": fast}), state]
+    assert " · encoders in bfloat16, compile inductor\n" in board({"s": agree}, {})
+    differ = [make_record("a", request={"execution": fast}), make_record("b", request={"execution": plain}), state]
+    page = board({"s": differ}, {})
+    assert "encoders in" not in page
+    cells = {row["Method"] for row in table_rows(page, "### FetchReach-v4")}
+    assert "**a**<br><sub>a · bfloat16, compile inductor</sub>" in cells
+    assert "**b**<br><sub>b · float32, compile none</sub>" in cells
+
+
+def test_the_licence_of_every_pretrained_network_is_shown():
+    """Of weights that the spec names, and of those that only the run knows: one spec may load any of many networks."""
+    known = make_method("known", encoder=Component(name="known", licence="CC-BY-NC-4.0", **VERSION))
+    page = board({"s": [make_record(known), make_record("any", provenance={"licences": {"encoder": "apache-2.0"}})]}, {})
+    found = {row["Method"]: row for row in table_rows(page, "**What each row is**")}
+    assert found["known"]["Licences of weights or code"] == "CC-BY-NC-4.0"
+    assert found["any"]["Licences of weights or code"] == "apache-2.0"
+    assert "licence apache-2.0</sub>" in page
+    assert "Licences" not in board({"s": [make_record()]}, {}).split("## How to read it")[0]
+
+
+def test_probes_of_the_features():
+    def probe(steps: int, encoder: str, **r2: float) -> Probe:
+        found = {"error_cm": {}, "mean_error_cm": {}, "effective_rank": 9.0, "dead_units": 0, "scenes": 400, "updates": 0}
+        return Probe(steps=steps, encoder=encoder, r2=r2, **found)
+
+    def probed(name: str, seed: int, probes: list[Probe]) -> Record:
+        record = make_record(name, seed)
+        return record.model_copy(update={"result": record.result.model_copy(update={"probes": probes}).sealed()})
+
+    records = [
+        probed(
+            "a", 0, [probe(0, "encoder", gripper_xyz=0.1, object_xy=0.0), probe(9, "encoder", gripper_xyz=0.9, object_xy=-0.2)]
+        ),
+        probed("a", 1, [probe(9, "encoder", gripper_xyz=0.8, object_xy=-0.1)]),
+        probed("b", 0, [probe(9, "critic encoder", gripper_xyz=0.7), probe(9, "actor encoder", gripper_xyz=0.5)]),
+    ]
+    found = {row["Method"]: row for row in table_rows(board({"s": records}, {}), "### FetchReach-v4")}
+    assert (found["**a**"]["R2 gripper"], found["**a**"]["R2 object"]) == ("0.85", "-0.15")
+    assert (found["**b**"]["R2 gripper"], found["**b**"]["R2 object"]) == ("0.70 critic<br>0.50 actor", "-")
+    assert "R2" not in one_row(make_record())
+
+
+def test_privileged_rows_say_so_and_so_do_censored_ones():
+    method = make_method("seen", track="pixels-privileged")
+    row = one_row(*(make_record(method, s, status="censored" if s else "done") for s in range(3)))
+    assert row["Status"] == "provisional<br>privileged<br>2 censored"
+
+
+def test_a_rule_that_stops_runs_is_in_the_caption():
+    stop = StopRule(after_steps=1000, at_most_success=0.05, evaluations=2, critic_loss="not-rising")
+    page = board({"s": [make_record(request={"stop": stop})]}, {})
+    assert (
+        "stopped early, and censored, after 1,000 steps or more with success of at most 0.05 in 2 evaluations in a row and a "
+        "critic loss that does not rise"
+    ) in page
+
+
+def test_under_a_single_task_stands_what_its_intervals_are_worth():
+    records = [make_record(seed=seed) for seed in range(5)]
+    page = board({"s": records}, {})
+    assert coverage_note([5]) in page
+    assert coverage_note([5]) not in board({"s": [*records, make_record(task="FetchPush-v4")]}, {})
+
+
+def test_runs_without_a_record_are_counted():
+    notes = SuiteNotes(runs=(("four-conv", "FetchReach-v4", 0), ("four-conv", "FetchReach-v4", 1)))
+    page = board({"s": [make_record(seed=0)]}, {"s": notes})
+    assert "**Not all run**: 1 of the suite's 2 runs have no record yet; `fetchbench run s` runs what is missing." in page
+    assert "Not all run" not in board({"s": [make_record(seed=0), make_record(seed=1)]}, {"s": notes})
+
+
+def test_the_figures_are_embedded():
+    page = board({"s": [make_record()]}, {})
+    for name in ("success", "learning-curves", "cost"):
+        assert f"](figures/s/{name}.svg)](figures/s/{name}.png)" in page
+    assert "figures/" not in board({"s": [make_record(status="failed")]}, {})

@@ -10,7 +10,7 @@ import pytest
 
 from fetchbench.errors import RecordError
 from fetchbench.leaderboard.collection import by_suite, read_published, record_path
-from fetchbench.protocol import Budget, Evaluation, LearnerSettings, Scene
+from fetchbench.protocol import Budget, Evaluation, LearnerSettings, Scene, StopRule
 from fetchbench.records.schema import Component, Record
 from fetchbench.specs import PixelSpec
 
@@ -42,6 +42,7 @@ OTHER: dict[str, Any] = {
     "learner": LearnerSettings(batch_size=64),
     "budget": Budget(steps=3000),
     "evaluation": Evaluation(every_steps=500, last=2, episodes=20),
+    "stop": StopRule(after_steps=1000),
 }
 
 
@@ -53,6 +54,7 @@ OTHER: dict[str, Any] = {
         ("learner", "another protocol (learner.batch_size: 128 and 64)"),
         ("budget", "another protocol (budget.steps: 2000 and 3000)"),
         ("evaluation", "another protocol (evaluation.episodes: 50 and 20)"),
+        ("stop", "another protocol (stop: None and {'after_steps': 1000, 'at_most_succes...)"),
     ],
 )
 def test_another_protocol_is_refused(field, difference):

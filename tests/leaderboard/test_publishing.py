@@ -10,17 +10,23 @@ from pathlib import Path
 import pytest
 
 from fetchbench.errors import FetchbenchError, RecordError, StorageError
-from fetchbench.leaderboard import SuiteReport, check, publish, render
+from fetchbench.leaderboard import SuiteNotes, SuiteReport, check, publish, render
 from fetchbench.protocol import Budget
 from fetchbench.records.store import read_record, record_text
 
-from .factory import make_record, published_at, write_published, write_runs
+from .factory import make_record, published_at, stand_in_figure, write_published, write_runs
 
 BOARD = Path("leaderboard/README.md")
 
 
 def tree(root: Path) -> dict[str, bytes]:
     return {str(path.relative_to(root)): path.read_bytes() for path in sorted(root.rglob("*")) if path.is_file()}
+
+
+@pytest.fixture(autouse=True)
+def _quick_figures(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is drawn is test_figures.py's; here only what a file says of its data matters."""
+    monkeypatch.setattr("fetchbench.leaderboard.drawing.draw", stand_in_figure)
 
 
 @pytest.fixture
@@ -36,15 +42,18 @@ def runs(tmp_path: Path) -> Path:
 def test_finished_runs_become_records_and_a_page(tmp_path, runs):
     done = [make_record(seed=s) for s in (0, 1)]
     write_runs(runs, done, unfinished=[make_record(seed=2)])
-    report = publish(tmp_path, ["reach-v1"], runs, {"reach-v1": "What for"})
+    report = publish(tmp_path, ["reach-v1"], runs, {"reach-v1": SuiteNotes("What for")})
     assert (report.board, report.changed, report.records) == (tmp_path / BOARD, True, 2)
     assert report.suites == (SuiteReport("reach-v1", added=2, unfinished=1),)
     for record in done:
         assert published_at(tmp_path, record).read_text() == record_text(record)
-    assert (tmp_path / BOARD).read_text() == render(tmp_path, {"reach-v1": "What for"})
+    assert (tmp_path / BOARD).read_text() == render(tmp_path, {"reach-v1": SuiteNotes("What for")})
     assert "What for" in (tmp_path / BOARD).read_text()
-    assert len(tree(tmp_path / "leaderboard")) == 3
-    check(tmp_path, {"reach-v1": "What for"})
+    figures = {f"figures/reach-v1/{name}.{kind}" for name in ("cost", "learning-curves", "success") for kind in ("png", "svg")}
+    records = {f"records/reach-v1/four-conv/FetchReach-v4/seed{seed}.json" for seed in (0, 1)}
+    assert tree(tmp_path / "leaderboard").keys() == {"README.md", "CHANGES.md", *figures, *records}
+    assert (report.drawn, report.figures) == (3, 3)
+    check(tmp_path, {"reach-v1": SuiteNotes("What for")})
 
 
 def test_publishing_again_writes_nothing(tmp_path, runs):
@@ -235,11 +244,11 @@ def refusal(root: Path) -> list[str]:
 def test_an_edited_number_is_found_and_shown(published):
     page = (published / BOARD).read_text()
     line = next(n for n, text in enumerate(page.splitlines(), 1) if "**four-conv**<br>" in text)
-    (published / BOARD).write_text(page.replace("0.80 · 0.80 · 0.80", "0.80 · 0.90 · 0.80"))
+    (published / BOARD).write_text(page.replace("0.80&nbsp;· 0.80&nbsp;· 0.80", "0.80&nbsp;· 0.90&nbsp;· 0.80"))
     first, has, wants = refusal(published)
     assert first == f"leaderboard/README.md, line {line}: not what the records give; `fetchbench publish` mends it"
-    assert "0.80 · 0.90 · 0.80" in has
-    assert "0.80 · 0.80 · 0.80" in wants
+    assert "· 0.90&nbsp;·" in has
+    assert "· 0.80&nbsp;·" in wants
     assert has.startswith("  has    ")
     assert wants.startswith("  wants  ")
 
@@ -280,7 +289,7 @@ def test_a_new_record_or_a_missing_one_is_found(published):
 
 def test_another_title_is_another_page(published):
     with pytest.raises(RecordError, match="wants  'What for'"):
-        check(published, {"reach-v1": "What for"})
+        check(published, {"reach-v1": SuiteNotes("What for")})
 
 
 def test_an_edited_record_is_found_though_the_page_fits(published):
@@ -298,3 +307,55 @@ def test_check_writes_nothing(published):
     (published / BOARD).write_text("x")
     refusal(published)
     assert tree(published) == before | {str(BOARD): b"x"}
+
+
+# -- manifest and figures ---------------------------------------------------------------------------------------------
+
+CURVES = Path("leaderboard/figures/reach-v1/learning-curves.svg")
+
+
+def test_an_edited_manifest_is_found(published):
+    path = published / "leaderboard" / "CHANGES.md"
+    path.write_text(path.read_text().replace("0-2", "0-3"))
+    assert refusal(published)[0].startswith("leaderboard/CHANGES.md, line ")
+    path.unlink()
+    assert refusal(published) == ["leaderboard/CHANGES.md: missing; `fetchbench publish` writes it"]
+
+
+def test_a_figure_of_other_data_is_found_and_drawn_anew(published):
+    old = (published / CURVES).read_bytes()
+    write_published(published, [make_record(seed=0, successes=(0.0, 0.2, 0.8, 0.8))])
+    report = publish(published, ["reach-v1"], published / "runs")
+    assert (report.drawn, report.figures) == (1, 3)  # the scores are as they were: only the curves changed
+    check(published)
+    (published / CURVES).write_bytes(old)
+    assert refusal(published) == [f"{CURVES}: shows other data than the records give; `fetchbench publish` draws it anew"]
+
+
+@pytest.mark.parametrize("spoil", [lambda path: path.unlink(), lambda path: path.write_bytes(path.read_bytes()[:-20])])
+@pytest.mark.parametrize("extension", ["svg", "png"])
+def test_a_missing_or_torn_figure_is_found(published, spoil, extension):
+    path = CURVES.with_suffix(f".{extension}")
+    spoil(published / path)
+    assert refusal(published) == [f"{path}: missing, or no figure of ours; `fetchbench publish` draws it"]
+    assert publish(published, ["reach-v1"], published / "runs").drawn == 1
+    check(published)
+
+
+def test_figures_that_no_record_gives_are_found_and_removed(published):
+    spare = Path("leaderboard/figures/old-v1/cost.png")
+    (published / spare).parent.mkdir()
+    (published / spare).write_bytes(b"x")
+    kept = published / "leaderboard/figures/old-v1/notes.png"
+    kept.write_bytes(b"somebody's own")
+    assert refusal(published) == [f"{spare}: no record gives this figure; `fetchbench publish` removes it"]
+    publish(published, ["reach-v1"], published / "runs")
+    assert not (published / spare).exists()
+    assert kept.exists()
+
+
+def test_a_suite_whose_name_holds_a_dot(tmp_path, runs):
+    write_runs(runs, [make_record(suite="a.b-v1")])
+    publish(tmp_path, None, runs)
+    assert (tmp_path / "leaderboard/figures/a.b-v1/cost.svg").exists()
+    check(tmp_path)

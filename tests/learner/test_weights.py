@@ -17,7 +17,7 @@ from safetensors.torch import save_file
 from torch import nn
 
 from fetchbench.errors import PluginError, WeightsError
-from fetchbench.learner.pretrained import Preprocessing, digests, load_weights, weights_folder
+from fetchbench.learner.pretrained import Preprocessing, digests, licences, load_weights, weights_folder
 from fetchbench.specs import WeightsSpec
 
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
@@ -136,6 +136,27 @@ def test_a_network_knows_the_file_that_its_weights_came_from(path):
     expected = hashlib.sha256(path.read_bytes()).hexdigest()
     assert digests({"encoder": nn.Sequential(net), "actor": untouched}) == {"encoder": expected}
     assert digests({"encoder": copy.deepcopy(net)}) == {"encoder": expected}
+
+
+def test_a_network_knows_the_licence_of_published_weights_alone(path, monkeypatch):
+    torch.save(state(), path)
+    monkeypatch.setenv("FETCHBENCH_WEIGHTS", str(path.parent))
+    published, own = Net(), Net()
+    load_weights(published, "published", WeightsSpec(path.name, "https://example.org", "apache-2.0"))
+    load_weights(own, str(path), WeightsSpec(path.name, "https://example.org", "apache-2.0"))
+    assert licences({"encoder": nn.Sequential(published), "actor": own}) == {"encoder": "apache-2.0"}
+
+
+def test_a_network_of_several_pretrained_parts_names_each_licence_and_file_once(folder):
+    parts = []
+    for name, licence in (("a.pt", "MIT"), ("b.pt", "CC-BY-NC-4.0"), ("a.pt", "MIT")):
+        torch.save(state(ord(name[0])), folder / name)
+        parts.append(Net())
+        load_weights(parts[-1], "published", WeightsSpec(name, "https://example.org", licence))
+    network = {"encoder": nn.Sequential(*parts)}
+    assert licences(network) == {"encoder": "MIT, CC-BY-NC-4.0"}
+    files = [hashlib.sha256((folder / name).read_bytes()).hexdigest() for name in ("a.pt", "b.pt")]
+    assert digests(network) == {"encoder": ", ".join(files)}
 
 
 def test_safetensors_are_known_by_their_content(path):
