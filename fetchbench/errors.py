@@ -9,6 +9,7 @@
     │   └── WeightsError        pretrained weights that are not on this machine; what else a suite holds can still run
     ├── RenderingError          no usable OpenGL, or a frame that could not be drawn
     ├── WorkerError             an environment worker that died, hung or answered nonsense
+    ├── BusyError               something that another process holds at this moment
     ├── StorageError            a file that could not be written or read (a full disk, say)
     ├── RecordError             a record that is damaged, edited by hand, or of another protocol
     └── RunFailedError          a run that ended by its own fault; recorded, never retried silently
@@ -86,6 +87,10 @@ class RenderingError(FetchbenchError):
 
 class WorkerError(FetchbenchError):
     """An environment worker died, hung or failed."""
+
+
+class BusyError(FetchbenchError):
+    """Something that another process holds at this moment."""
 
 
 class StorageError(FetchbenchError):

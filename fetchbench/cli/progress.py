@@ -27,9 +27,10 @@ Watch: TypeAlias = "Callable[[Sequence[Progress]], None]"
 AT_WORK = ("running", "stopping")
 STOPPING = "Stopping each run at its next episode end; Ctrl-C again leaves at once, the checkpoints before stay."
 
-_ORDER = {"stopping": 0, "running": 0, "error": 1, "waiting": 2}
+_ORDER = {"stopping": 0, "running": 0, "error": 1, "elsewhere": 1, "waiting": 2}
 _STYLES = {
     "running": "cyan",
+    "elsewhere": "blue",
     "stopping": "yellow",
     "done": "green",
     "diverged": "red",
@@ -99,7 +100,7 @@ class Lines:
 
     def __call__(self, runs: Sequence[Progress]) -> None:
         if not self._seen:
-            self._seen = [_Seen(ended=run.state not in (*AT_WORK, "waiting")) for run in runs]
+            self._seen = [_Seen(ended=run.state not in (*AT_WORK, "waiting", "elsewhere")) for run in runs]
         for seen, run in zip(self._seen, runs, strict=True):
             for line in seen.news(run):
                 click.echo(text.visible(f"{run.job.label}: {line}"), err=True)
@@ -115,6 +116,7 @@ class _Seen:
         self.started = False
         self.evaluations = 0
         self.ended = ended
+        self.held_up = ""
 
     def news(self, run: Progress) -> Iterator[str]:
         if self.ended:
@@ -132,7 +134,15 @@ class _Seen:
                 parts.append(f"{text.duration(run.seconds_left)} left")
             yield ", ".join(parts)
         self.evaluations = max(self.evaluations, len(run.evaluations))
-        if not working and run.state != "waiting":
+        if run.state in ("waiting", "elsewhere"):
+            why = run.message or ("left to the command that is at it" if run.state == "elsewhere" else "")
+            if why and why != self.held_up:
+                self.started, self.evaluations = False, 0  # what begins next begins anew
+                yield why
+            self.held_up = why
+        elif working:
+            self.held_up = ""
+        else:
             self.ended = True
             at = f" at step {run.steps:,}" if run.state == "stopped" else ""
             yield _state(run) + at + (f": {run.message}" if run.message else "")

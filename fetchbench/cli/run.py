@@ -35,6 +35,14 @@ RUNS = Path("runs")
 )
 @click.option("--jobs", type=click.IntRange(min=1), metavar="N", help="Runs at a time; as many as cores or GPUs allow.")
 @click.option(
+    "--retries",
+    type=click.IntRange(0, 100),
+    default=2,
+    show_default=True,
+    metavar="N",
+    help="Further tries of a run that the machine failed.",
+)
+@click.option(
     "--device",
     type=click.Choice(["auto", "cpu", "cuda"]),
     default="auto",
@@ -66,6 +74,7 @@ def run(
     tasks: tuple[str, ...],
     seeds: tuple[int, ...],
     jobs: int | None,
+    retries: int,
     device: str,
     threads: int,
     precision: str,
@@ -94,7 +103,9 @@ def run(
     slots = jobs or default_slots(planned.execution.device, threads)
     _print_start(planned, prepared, slots)
     with display() as watch:
-        outcomes = execute(prepared, slots=slots, plugins=plugins, suite_sha256=planned.suite.sha256, watch=watch)
+        outcomes = execute(
+            prepared, slots=slots, plugins=plugins, suite_sha256=planned.suite.sha256, watch=watch, retries=retries
+        )
     _print_board(planned)
     _print_end(planned, outcomes)
     context.exit(exit_code(outcomes, planned.lacking))
@@ -109,7 +120,7 @@ def exit_code(outcomes: Sequence[Outcome], lacking: Collection[str] = ()) -> int
     """
     if all(outcome.recorded for outcome in outcomes):
         return 2 if lacking else 0
-    return INTERRUPTED if any(outcome.state in ("stopped", "waiting") for outcome in outcomes) else 2
+    return INTERRUPTED if any(outcome.state in ("stopped", "waiting", "elsewhere") for outcome in outcomes) else 2
 
 
 def _say(line: str) -> None:
@@ -153,7 +164,7 @@ def _print_board(planned: Plan) -> None:
 
 def _print_end(planned: Plan, outcomes: Sequence[Outcome]) -> None:
     for outcome in outcomes:
-        if outcome.state not in ("done", "waiting"):
+        if outcome.state not in ("done", "waiting", "elsewhere"):
             _say(f"{outcome.state}: {outcome.job.label}" + (f": {outcome.message}" if outcome.message else ""))
     for method, why in planned.lacking.items():
         _say(f"left out: {method}: {why}")

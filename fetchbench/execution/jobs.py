@@ -14,8 +14,11 @@ from fetchbench.records.schema import Record, RunRequest
 from fetchbench.records.store import read_record, storage_errors, write_atomically
 from fetchbench.suite import run_directory
 
-State: TypeAlias = Literal["waiting", "running", "stopping", "done", "diverged", "failed", "censored", "stopped", "error"]
-"""``waiting``: not started. ``running``: a process is at work; ``stopping``: it was asked to stop at its next episode end.
+State: TypeAlias = Literal[
+    "waiting", "elsewhere", "running", "stopping", "done", "diverged", "failed", "censored", "stopped", "error"
+]
+"""``waiting``: not started, or to be tried again. ``elsewhere``: another command is at it. ``running``: a process is at work;
+``stopping``: it was asked to stop at its next episode end.
 ``done``, ``diverged``, ``failed``, ``censored``: recorded with this status. ``stopped``: begun, not recorded, can go on.
 ``error``: its process ended with a message, or crashed."""
 
@@ -44,7 +47,7 @@ class Outcome:
 
     Attributes:
         job: The job.
-        state: ``waiting`` if an interrupt kept it from being started.
+        state: ``waiting`` if an interrupt kept it from being started, ``elsewhere`` if another command was at it then.
         message: Why it is not ``done``, in one line; empty otherwise.
         score: Of its record; ``None`` where there is none.
     """

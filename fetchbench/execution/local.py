@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import itertools
+import math
 import os
 import shutil
 import signal
@@ -22,9 +24,9 @@ from types import FrameType
 from fetchbench.errors import StorageError
 from fetchbench.execution.jobs import Job, Outcome, State, read_outcome
 from fetchbench.execution.progress import MetricsFollower, Progress
-from fetchbench.execution.status import inspect
+from fetchbench.execution.status import held, inspect
 from fetchbench.records.store import storage_errors
-from fetchbench.run.interrupts import INTERRUPTED, PARENT
+from fetchbench.run.interrupts import BUSY, INFRASTRUCTURE, INTERRUPTED, PARENT
 
 COMMAND = (sys.executable, "-P", "-m", "fetchbench.run")
 """What a child is. ``-P``: a file of the current folder, a plugin named after the package it wraps say, stands in for none."""
@@ -34,7 +36,14 @@ THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 had not come through their first probe after three minutes. The request says how many there are, and with them the last bits."""
 
 POLL_S = 0.5
+RETRIES = 2
+"""Further tries of a run that the machine failed: it was killed, a worker died or hung, memory ran out."""
 
+_FROM_OUTSIDE = (signal.SIGKILL, signal.SIGTERM, signal.SIGHUP, signal.SIGBUS)
+"""Signals that the machine sends. Others are a plugin's own, native code that crashes, say, and would come again."""
+
+_ELSEWHERE_S = 5.0
+"""A run that another command is at is looked at so often."""
 _LOG_BYTES = 65536
 
 
@@ -66,10 +75,13 @@ def execute(
     watch: Callable[[Sequence[Progress]], None],
     command: Sequence[str] = COMMAND,
     poll_s: float = POLL_S,
+    retries: int = RETRIES,
 ) -> list[Outcome]:
     """Run jobs to the end, or to an interrupt; those with a record are not started.
 
-    A child that errors or crashes does not stop the others.
+    A child that errors or crashes does not stop the others. One that the machine failed is tried again, behind those that
+    wait. A job that another command is at, on this machine or over a shared folder, is left to it, and taken over where that
+    command dies.
 
     Args:
         jobs: In the order in which they are started.
@@ -79,6 +91,7 @@ def execute(
         watch: Called at every poll with the progress of all jobs, in their order.
         command: What a child is; a folder and options are added.
         poll_s: Seconds between polls.
+        retries: Further tries of a run that the machine failed; counted anew once it has come to another checkpoint.
 
     Returns:
         One outcome per job, in the same order.
@@ -87,7 +100,7 @@ def execute(
     for file in plugins:
         arguments += ["--plugin", str(file.absolute())]
     gpus = _gpus() if any(job.request.execution.device == "cuda" for job in jobs) else []
-    children = [_Child(job) for job in jobs]
+    children = [_Child(job, retries) for job in jobs]
     with _interrupts() as asked:
         try:
             while True:
@@ -96,11 +109,12 @@ def execute(
                 running = [child for child in children if child.running]
                 if not asked:
                     free = sorted(set(range(slots)) - {child.slot for child in running})
-                    waiting = [child for child in children if child.state == "waiting"]
-                    for child, slot in zip(waiting, free, strict=False):
+                    # A run that failed goes behind the others: what it lacked may be there by then.
+                    ready = (child for child in sorted(children, key=lambda child: child.tries) if child.ready())
+                    for child, slot in zip(itertools.islice(ready, len(free)), free, strict=False):
                         child.start([*command, str(child.job.directory), *arguments], slot, gpus)
                 watch([child.progress() for child in children])
-                if not any(child.running or (child.state == "waiting" and not asked) for child in children):
+                if not any(child.running or (child.state in ("waiting", "elsewhere") and not asked) for child in children):
                     return [child.outcome for child in children]
                 time.sleep(poll_s)
         except BaseException:
@@ -115,9 +129,14 @@ def execute(
 class _Child:
     """One job and, while it runs, its process."""
 
-    def __init__(self, job: Job) -> None:
+    def __init__(self, job: Job, retries: int) -> None:
         self.job = job
         self.slot = 0
+        self.tries = 0
+        self._retries = retries
+        self._reached = b""
+        self._failed = False
+        self._looked = -math.inf
         self.outcome = read_outcome(job) or Outcome(job, "waiting")
         self._follower = MetricsFollower(job)
         self._process: subprocess.Popen[bytes] | None = None
@@ -137,6 +156,25 @@ class _Child:
     @property
     def _log(self) -> Path:
         return self.job.directory / "stderr.log"
+
+    def ready(self) -> bool:
+        """Whether it can be started. What another process holds can not, until that has ended without a record."""
+        if self.state not in ("waiting", "elsewhere"):
+            return False
+        if self._failed:
+            # Only behind the next look at all runs, so that whoever watches is told.
+            self._failed = False
+            return False
+        if self.state == "elsewhere":
+            if time.monotonic() < self._looked + _ELSEWHERE_S:
+                return False
+            if recorded := read_outcome(self.job):
+                self._end(recorded)
+                return False
+        self._looked = time.monotonic()
+        taken = held(self.job.directory)
+        self.outcome = Outcome(self.job, "elsewhere" if taken else "waiting", self.outcome.message)
+        return not taken
 
     def start(self, command: Sequence[str], slot: int, gpus: Sequence[str]) -> None:
         """Start the process, on one GPU where there are several."""
@@ -200,6 +238,10 @@ class _Child:
         """What is known now."""
         if self._process is not None:
             self._last = self._follower.progress(self.outcome.state, self._pid)
+        elif self.state == "elsewhere":
+            with contextlib.suppress(StorageError):
+                self._follower.read()
+            self._last = self._follower.progress("elsewhere", message=self.outcome.message)
         return self._last
 
     def _end(self, outcome: Outcome) -> None:
@@ -213,14 +255,31 @@ class _Child:
             return recorded
         if code in (INTERRUPTED, -signal.SIGINT) or (self._signalled and code != 2):
             return Outcome(self.job, "stopped", "" if self._signalled else "it was told to stop from outside")
+        if code == BUSY:
+            self._looked = time.monotonic()
+            return Outcome(self.job, "elsewhere", "another command was faster")
         text = self._last_words()
         if code == 0:
             text = f"ended without a record; see {self._log}"
         elif code < 0:
             text = f"killed by {_signal_name(-code)}; {_ADVICE.get(-code, f'see {self._log}')}"
-        elif code != 2:
+        elif code not in (2, INFRASTRUCTURE):
             text = f"crashed with exit code {code}: {text or 'no message'}; see {self._log}"
-        return Outcome(self.job, "error", text or self._speechless(code))
+        found = Outcome(self.job, "error", text or self._speechless(code))
+        return self._again(found) if code == INFRASTRUCTURE or -code in _FROM_OUTSIDE else found
+
+    def _again(self, found: Outcome) -> Outcome:
+        """What to make of a run that the machine failed: wait for another try, while there is one left."""
+        with contextlib.suppress(OSError):
+            reached = (self.job.directory / "checkpoint" / "manifest.json").read_bytes()
+            if reached != self._reached:
+                self._reached, self.tries = reached, 0
+        self.tries += 1
+        if self.tries > self._retries:
+            tried = f"; tried {self.tries} times" if self.tries > 1 else ""
+            return dataclasses.replace(found, message=found.message + tried)
+        self._failed = True
+        return Outcome(self.job, "waiting", f"to be tried again ({self.tries} of {self._retries}): {found.message}")
 
     def _speechless(self, code: int) -> str:
         """For a process that could not even say what was wrong."""

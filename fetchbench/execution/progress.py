@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
+import os
 import time
 from collections import deque
 from collections.abc import Callable
@@ -18,6 +20,7 @@ RECENT_S = 120.0
 """The recent speed is taken over this many seconds."""
 
 _TAIL_BYTES = 256
+_LAST_BYTES = 8_192
 
 
 @dataclass(frozen=True)
@@ -102,6 +105,19 @@ class MetricsFollower:
             self._seen.append((self._clock(), self.steps))
             while len(self._seen) > 2 and self._seen[-1][0] - self._seen[1][0] >= RECENT_S:
                 self._seen.popleft()
+
+    def skip_to_the_end(self) -> None:
+        """Leave out all but the last lines, where there are many: enough for where the run is now.
+
+        Raises:
+            StorageError: The file is there and cannot be read.
+        """
+        with storage_errors("read", self._path), contextlib.suppress(FileNotFoundError), self._path.open("rb") as file:
+            length = file.seek(0, os.SEEK_END)
+            if length > _LAST_BYTES:
+                file.seek(length - _LAST_BYTES)
+                self._tail = file.readline()[-_TAIL_BYTES:]
+                self._offset = file.tell()
 
     def _new_lines(self) -> list[bytes]:
         """The whole lines behind the offset; a last one without its line break waits for the next call."""
@@ -190,6 +206,7 @@ def read_progress(job: Job, state: State) -> Progress:
     """What the metrics of a job say now; nothing where they cannot be read."""
     follower = MetricsFollower(job)
     try:
+        follower.skip_to_the_end()
         follower.read()
     except StorageError as error:
         return follower.progress(state, message=str(error))

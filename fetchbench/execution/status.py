@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
+import json
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from fetchbench.errors import RecordError
+from fetchbench.errors import RecordError, StorageError
 from fetchbench.execution.jobs import Job, State, own_record, read_request
 from fetchbench.execution.progress import Progress, read_progress
 from fetchbench.protocol import LEARNER_VERSION, PROTOCOL_VERSION
 from fetchbench.records.schema import Record, RunRequest
+from fetchbench.records.store import read_lines
 from fetchbench.suite import IndexedRun, Suite, SuiteIndex
+
+SILENT_S = 900.0
+"""A run that has written nothing for so long may hang. Episodes, evaluations and probes take minutes at most."""
 
 
 @dataclass(frozen=True)
@@ -29,6 +36,9 @@ class RunStatus:
         success: Of its last evaluation.
         score: Of its record.
         message: Why it is not ``done``.
+        attempts: Processes that began it.
+        owner: ``process 4711 on host``: who is at it, where somebody is.
+        alive: When it last wrote something, seconds since the epoch; ``None`` where it never did.
     """
 
     method: str
@@ -40,6 +50,26 @@ class RunStatus:
     success: float | None = None
     score: float | None = None
     message: str = ""
+    attempts: int = 0
+    owner: str = ""
+    alive: float | None = None
+
+    def next(self, now: float | None = None) -> str:
+        """What happens to it next, or has to.
+
+        Args:
+            now: Seconds since the epoch; the clock's by default.
+        """
+        if self.state == "running":
+            silent = 0.0 if self.alive is None else (time.time() if now is None else now) - self.alive
+            return f"silent for {silent / 60:.0f} min: if it hangs, stop it; `run` goes on" if silent > SILENT_S else "goes on"
+        if self.state in ("diverged", "failed"):
+            return "none: recorded, and not tried again"
+        if self.state == "stopped":
+            return "`run` goes on from its checkpoint"
+        if self.state == "waiting":
+            return "`run` starts it again" if self.attempts else "`run` starts it"
+        return "its folder has to be deleted" if self.state == "error" else "none"
 
 
 def inspect(job: Job) -> Progress:
@@ -53,7 +83,7 @@ def inspect(job: Job) -> Progress:
         # A finished run's metrics may be long, and its record says it all.
         success = result.evaluations[-1].success if result.evaluations else None
         return Progress(job, result.status, result.steps, success=success, score=result.score, message=result.reason)
-    if _locked(job.directory):
+    if held(job.directory):
         return read_progress(job, "running")
     # Without a checkpoint a run starts again, whatever it had done.
     begun = (job.directory / "checkpoint" / "manifest.json").exists()
@@ -69,11 +99,14 @@ def statuses(runs: Path, suite: Suite, index: SuiteIndex | None) -> list[RunStat
         index: Of the suite; ``None`` where it was never run.
     """
     listed = {(run.seed, run.method, run.task): run for run in (index.runs if index else [])}
-    wanted = [(s, method.name, task) for s in suite.seeds for method in suite.methods for task in suite.tasks]
+    wanted = [(seed, method.name, task) for seed, method, task in suite.cells()]
     found = []
+    asked: dict[str, Any] = {}
+    indexed = index is not None and index.suite_sha256 == suite.sha256
     for seed, method, task in dict.fromkeys([*wanted, *listed]):
         run = listed.get((seed, method, task))
-        found.append(RunStatus(method, task, seed, "waiting") if run is None else _status(runs, suite, run))
+        waiting = RunStatus(method, task, seed, "waiting")
+        found.append(waiting if run is None else _status(runs, suite, run, asked, indexed=indexed))
     return found
 
 
@@ -91,39 +124,83 @@ def finished_records(runs: Path, index: SuiteIndex) -> tuple[list[Record], list[
     return records, problems
 
 
-def _status(runs: Path, suite: Suite, run: IndexedRun) -> RunStatus:
+def _status(runs: Path, suite: Suite, run: IndexedRun, asked: dict[str, Any], *, indexed: bool) -> RunStatus:
+    """One run; ``asked`` holds what the suite asks of all of them, once the first has been looked at."""
     directory = runs / run.directory
     request = read_request(directory)
     named = (run.method, run.task, run.seed)
     if request is None or request.key != run.key:
         return RunStatus(*named, "waiting", directory)
-    if not _still_asked_for(request, suite):
+    if not still_asked_for(request, suite, asked, indexed=indexed):
         return RunStatus(*named, "waiting", directory, message="the suite has changed since it was run")
     found = inspect(Job(request, directory))
-    return RunStatus(*named, found.state, directory, found.steps, found.success, found.score, found.message)
+    return RunStatus(
+        *named,
+        found.state,
+        directory,
+        found.steps,
+        found.success,
+        found.score,
+        found.message,
+        attempts=_attempts(directory),
+        owner=_owner(directory) if found.state == "running" else "",
+        alive=_alive(directory),
+    )
 
 
-def _still_asked_for(request: RunRequest, suite: Suite) -> bool:
-    """Whether a suite still asks for this run, as far as one can tell without loading its plugins."""
-    asked = {"scene": suite.scene, "pixel_track": suite.track, "learner": suite.learner, "budget": suite.budget}
-    if request.protocol() != request.model_copy(update={**asked, "evaluation": suite.evaluation}).protocol():
+def _attempts(directory: Path) -> int:
+    with contextlib.suppress(StorageError):
+        return len(read_lines(directory / "attempts.jsonl"))
+    return 0
+
+
+def _alive(directory: Path) -> float | None:
+    """When the run last wrote a line, or was begun."""
+    times = []
+    for name in ("metrics.jsonl", "attempts.jsonl", "lock"):
+        with contextlib.suppress(OSError):
+            times.append((directory / name).stat().st_mtime)
+    return max(times, default=None)
+
+
+def _owner(directory: Path) -> str:
+    """Who says that it holds the lock."""
+    try:
+        said = json.loads((directory / "lock").read_bytes())
+        return f"process {int(said['pid'])} on {said['host']}"
+    except (OSError, ValueError, KeyError, TypeError):
+        return "a process that has not said which"
+
+
+def still_asked_for(request: RunRequest, suite: Suite, asked: dict[str, Any], *, indexed: bool = False) -> bool:
+    """Whether a suite still asks for this run, as far as one can tell without loading its plugins.
+
+    Args:
+        asked: Empty at first; it keeps what is the same for all runs of a suite.
+        indexed: Whether the suite's index, written for this very file, lists the run: then the method is the declared one.
+            An encoder that needs a frame size of its own makes the two look different.
+    """
+    if not asked:
+        fields = {name: getattr(suite, name) for name in ("scene", "learner", "budget", "evaluation", "stop")}
+        asked["protocol"] = request.model_copy(update=fields | {"pixel_track": suite.track}).protocol()
+        asked["methods"] = {method.name: _declared(method.model_dump(mode="json")) for method in suite.methods}
+    if request.protocol() != asked["protocol"]:
         return False
     if (request.protocol_version, request.learner_version) != (PROTOCOL_VERSION, LEARNER_VERSION):
         return False
-    methods = {method.name: method for method in suite.methods}
-    method = methods.get(request.method.name)
-    return method is None or _declared(method.model_dump(mode="json")) == _declared(request.method.model_dump(mode="json"))
+    declared = asked["methods"].get(request.method.name)
+    return indexed or declared is None or declared == _declared(request.method.model_dump(mode="json"))
 
 
 def _declared(value: Any) -> Any:
     """A method as a suite declares it: without what resolving its components added."""
     if isinstance(value, dict):
-        added = ("provider", "version", "source_sha256")
+        added = ("provider", "version", "source_sha256", "licence")
         return {key: _declared(inner) for key, inner in value.items() if key not in added}
     return value
 
 
-def _locked(directory: Path) -> bool:
+def held(directory: Path) -> bool:
     """Whether some process holds the run's lock."""
     try:
         with (directory / "lock").open("rb") as file:

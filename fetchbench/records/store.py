@@ -6,6 +6,7 @@ import contextlib
 import errno
 import json
 import os
+import secrets
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -38,7 +39,8 @@ def write_atomically(path: Path, data: bytes | str) -> None:
         StorageError: The disk is full or the folder cannot be written; the old file is untouched.
     """
     content = data.encode() if isinstance(data, str) else data
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    # Two machines over one folder may well have processes of one number.
+    temporary = path.with_name(f".{path.name}.{os.getpid()}-{secrets.token_hex(4)}.tmp")
     with storage_errors("write", path):
         try:
             path.parent.mkdir(parents=True, exist_ok=True)

@@ -1,11 +1,13 @@
 """Checkpoints at episode ends: a small state file and the replay as append-only, checksummed segments.
 
 ``checkpoint/manifest.json`` names the files that belong together and their digests, and is replaced atomically and last: a
-process killed at any moment leaves the checkpoint before.
+process killed at any moment leaves the checkpoint before. ``manifest-before.json`` names those of the one before, which is
+gone back to where a disk has damaged the last.
 """
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import io
 import json
@@ -35,11 +37,16 @@ class Checkpoint:
 
     Args:
         folder: ``<run>/checkpoint``.
+
+    Attributes:
+        notice: What was wrong with the last checkpoint, where loading went back to the one before; empty otherwise.
     """
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+        self.notice = ""
         self._manifest = folder / "manifest.json"
+        self._before = folder / "manifest-before.json"
         self._segments: list[Segment] = []
 
     @property
@@ -72,20 +79,40 @@ class Checkpoint:
             "segments": [vars(s) for s in kept],
             "metrics_bytes": metrics_bytes,
         }
+        before = None
+        with contextlib.suppress(StorageError):  # there is none yet, or a disk has damaged it meanwhile
+            before = self._read_manifest(self._manifest)
+        if before is not None:
+            write_atomically(self._before, json.dumps(before, indent=1))
         write_atomically(self._manifest, json.dumps(manifest, indent=1))
         self._segments = kept
-        self._sweep({name, *(s.file for s in kept)})
+        self._sweep({name, *(s.file for s in kept), *_files(before)})
 
     def load(self, replay: Replay) -> tuple[dict[str, Any], int]:
-        """Read the checkpoint and fill the replay.
+        """Read the checkpoint and fill the replay; where a file of it is missing or damaged, the one before.
 
         Returns:
             The state and the length of the metrics file that belongs to it.
 
         Raises:
-            StorageError: A file is missing or damaged; nothing was changed on disk.
+            StorageError: A file that both need is missing or damaged; nothing was changed on disk.
         """
-        manifest = self._read_manifest()
+        self.notice = ""
+        try:
+            return self._load(self._read_manifest(self._manifest), replay)
+        except StorageError as error:
+            if not self._before.exists():
+                raise
+            try:
+                manifest = self._read_manifest(self._before)
+                found = self._load(manifest, replay)
+            except StorageError:
+                raise error from None
+            self.notice = str(error)
+            write_atomically(self._manifest, json.dumps(manifest, indent=1))
+            return found
+
+    def _load(self, manifest: dict[str, Any], replay: Replay) -> tuple[dict[str, Any], int]:
         segments = [Segment(**s) for s in manifest["segments"]]
         state = self._read(manifest["state"]["file"], manifest["state"]["sha256"])
         replay.added = segments[0].start if segments else 0
@@ -101,26 +128,28 @@ class Checkpoint:
         Raises:
             StorageError: A file is missing or damaged.
         """
-        state = self._read_manifest()["state"]
+        state = self._read_manifest(self._manifest)["state"]
         return self._read(state["file"], state["sha256"])
 
     def drop_replay(self) -> None:
         """Remove what only resuming needs; the final weights stay."""
         if not self.exists:
             return
-        manifest = self._read_manifest()
+        manifest = self._read_manifest(self._manifest)
         write_atomically(self._manifest, json.dumps(manifest | {"segments": []}, indent=1))
+        self._before.unlink(missing_ok=True)
         self._sweep({manifest["state"]["file"]})
 
     def clear(self) -> None:
         """Remove everything."""
         self._manifest.unlink(missing_ok=True)
+        self._before.unlink(missing_ok=True)
         self._segments = []
         self._sweep(set())
 
-    def _read_manifest(self) -> dict[str, Any]:
+    def _read_manifest(self, path: Path) -> dict[str, Any]:
         try:
-            manifest = json.loads(self._manifest.read_text())
+            manifest = json.loads(path.read_text())
             for segment in manifest["segments"]:
                 Segment(**segment)
             return {
@@ -129,7 +158,7 @@ class Checkpoint:
                 "metrics_bytes": int(manifest["metrics_bytes"]),
             }
         except (ValueError, KeyError, TypeError, OSError) as error:
-            raise StorageError(f"{self._manifest}: damaged ({error})") from error
+            raise StorageError(f"{path}: damaged ({error})") from error
 
     def _write(self, name: str, value: dict[str, Any]) -> str:
         buffer = io.BytesIO()
@@ -157,3 +186,10 @@ class Checkpoint:
                     path.unlink(missing_ok=True)
             for path in self.folder.glob(".*.tmp"):
                 path.unlink(missing_ok=True)
+
+
+def _files(manifest: dict[str, Any] | None) -> set[str]:
+    """The files that a manifest names."""
+    if manifest is None:
+        return set()
+    return {manifest["state"]["file"], *(segment["file"] for segment in manifest["segments"])}

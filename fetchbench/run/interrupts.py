@@ -7,6 +7,10 @@ import signal
 import sys
 
 INTERRUPTED = 130
+BUSY = 75
+"""Exit code of a run that another process is at."""
+INFRASTRUCTURE = 71
+"""Exit code where the machine failed the run: nothing is recorded, and trying again may well do."""
 PARENT = "FETCHBENCH_PARENT"
 """Environment variable by which a parent gives its process id to the run that it starts."""
 

@@ -71,3 +71,27 @@ def test_lines_tell_a_resumed_run_and_its_notice(running, capsys):
         "nature FetchReach-v4 seed 0: step 600/2,000, success 0.50, 12.3 steps/s, 5 min left",
         "nature FetchReach-v4 seed 0: stopped at step 600",
     ]
+
+
+def test_lines_tell_what_another_command_is_at_and_when_it_is_taken_over(running, capsys):
+    lines, held = Lines(), replace(running, state="elsewhere", resumed_at=None)
+    for run in (held, held, running, replace(running, state="done", score=0.8)):
+        lines([run])
+    assert capsys.readouterr().err.splitlines() == [
+        "nature FetchReach-v4 seed 0: left to the command that is at it",
+        "nature FetchReach-v4 seed 0: started",
+        "nature FetchReach-v4 seed 0: done, score 0.80",
+    ]
+
+
+def test_lines_tell_each_try(running, capsys):
+    lines, again = (
+        Lines(),
+        replace(running, state="waiting", resumed_at=None, message="to be tried again (1 of 2): killed by SIGKILL"),
+    )
+    evaluated = replace(running, evaluations=((600, 0.5),))
+    for run in (evaluated, again, again, evaluated, again, running):
+        lines([run])
+    told = [line.removeprefix("nature FetchReach-v4 seed 0: ") for line in capsys.readouterr().err.splitlines()]
+    step = "step 600/2,000, success 0.50, 12.3 steps/s, 5 min left"
+    assert told == ["started", step, again.message, "started", step, again.message, "started"]

@@ -37,8 +37,19 @@ if mode == "error":
     sys.exit(2)
 if mode == "crash":
     raise RuntimeError("no luck")
+if mode == "segfault":
+    os.kill(os.getpid(), signal.SIGSEGV)
 if mode == "kill":
     os.kill(os.getpid(), signal.SIGKILL)
+if mode == "flaky" and not (directory / "tried").exists():
+    (directory / "tried").touch()
+    os.kill(os.getpid(), signal.SIGKILL)
+if mode == "machine":
+    print("error: environment worker 7 did not answer in 120 s", file=sys.stderr)
+    sys.exit(71)
+if mode == "busy" and not (directory / "tried").exists():
+    (directory / "tried").touch()
+    sys.exit(75)
 if mode == "stop":
     sys.exit(130)
 if mode in ("wait", "stubborn", "deaf"):
@@ -49,6 +60,6 @@ if mode in ("wait", "stubborn", "deaf"):
     (directory / "checkpoint" / "manifest.json").write_text("{}")
     sys.exit(130)
 time.sleep(0.1)
-if mode == "done":
+if mode in ("done", "flaky", "busy"):
     (directory / "finished.json").rename(directory / "record.json")
     log("end", status="done", score=0.8)

@@ -31,10 +31,17 @@ def set_mode(job: Job, mode: str, record: Record | None = None) -> None:
         (job.directory / "finished.json").write_text(record_text(record))
 
 
-def run(jobs: Sequence[Job], watch: Any = lambda runs: None, slots: int = 2, plugins: Sequence[Path] = ()) -> list[Outcome]:
+def run(
+    jobs: Sequence[Job], watch: Any = lambda runs: None, slots: int = 2, plugins: Sequence[Path] = (), **options: Any
+) -> list[Outcome]:
     return execute(
-        jobs, slots=slots, plugins=plugins, suite_sha256="f" * 64, watch=watch, command=COMMAND, poll_s=0.02
-    )  # fmt: skip
+        jobs, slots=slots, plugins=plugins, suite_sha256="f" * 64, watch=watch, command=COMMAND, poll_s=0.02, **options
+    )
+
+
+def starts(job: Job) -> int:
+    """How often a child was started for a job."""
+    return (job.directory / "metrics.jsonl").read_text().count('"start"')
 
 
 class Watcher:

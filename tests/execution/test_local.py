@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import signal
@@ -10,8 +11,8 @@ from pathlib import Path
 import pytest
 from leaderboard.factory import make_record
 
-from execution.stand_in import Watcher, make_jobs, run, set_mode
-from fetchbench.execution import Job, default_slots, inspect
+from execution.stand_in import Watcher, make_jobs, run, set_mode, starts
+from fetchbench.execution import Job, default_slots, inspect, local
 
 
 def interrupt() -> None:
@@ -195,3 +196,111 @@ def test_a_containers_quota_counts(tmp_path, text, cores):
     (tmp_path / "cpu.max").write_text(text)
     assert usable_cores(tmp_path / "cpu.max") == (len(os.sched_getaffinity(0)) if cores is None else cores)
     assert usable_cores(tmp_path / "absent") == len(os.sched_getaffinity(0))
+
+
+# -- what the machine fails, and what another command is at -----------------------------------------------------------
+
+
+def test_a_run_that_the_machine_failed_is_tried_again(tmp_path):
+    flaky, done = make_jobs(tmp_path, "flaky", "done")
+    watcher = Watcher()
+    assert [o.state for o in run([flaky, done], watcher, slots=1)] == ["done", "done"]
+    assert (starts(flaky), starts(done)) == (2, 1)
+    again = next(p for runs in watcher.seen if (p := runs[0]).state == "waiting" and p.message)
+    assert again.message.startswith("to be tried again (1 of 2): killed by SIGKILL")
+    # Behind the one that was waiting.
+    assert watcher.states(0) == ["running", "waiting", "running", "done"]
+
+
+def test_whoever_watches_is_told_of_it(tmp_path):
+    (flaky,) = make_jobs(tmp_path, "flaky")
+    watcher = Watcher()
+    run([flaky], watcher)
+    assert watcher.states(0) == ["running", "waiting", "running", "done"]
+
+
+def test_native_code_that_crashes_is_not_tried_again(tmp_path):
+    (job,) = make_jobs(tmp_path, "segfault")
+    (outcome,) = run([job])
+    assert (outcome.state, starts(job)) == ("error", 1)
+    assert outcome.message.startswith("killed by SIGSEGV")
+
+
+@pytest.mark.parametrize(("mode", "tries"), [("kill", 3), ("machine", 3), ("error", 1), ("crash", 1)])
+def test_there_is_an_end_to_trying(tmp_path, mode, tries):
+    """A user's mistake and a plugin's crash come again: they are told at once."""
+    (job,) = make_jobs(tmp_path, mode)
+    (outcome,) = run([job])
+    assert (outcome.state, starts(job)) == ("error", tries)
+    assert outcome.message.endswith("; tried 3 times") == (tries == 3)
+
+
+def test_retries_are_counted_anew_after_progress(tmp_path):
+    (job,) = make_jobs(tmp_path, "kill")
+    manifest = job.directory / "checkpoint" / "manifest.json"
+    manifest.parent.mkdir()
+
+    def watch(runs) -> None:
+        if starts_so_far := (job.directory / "metrics.jsonl").exists() and starts(job):
+            manifest.write_text(str(min(starts_so_far, 4)))  # four times it comes to another checkpoint
+
+    (outcome,) = run([job], watch, retries=1)
+    assert outcome.message.endswith("; tried 2 times")
+    assert starts(job) >= 4
+
+
+def test_no_retries(tmp_path):
+    (job,) = make_jobs(tmp_path, "kill")
+    (outcome,) = run([job], retries=0)
+    assert (outcome.state, starts(job), "tried" in outcome.message) == ("error", 1, False)
+
+
+@pytest.fixture
+def impatient(monkeypatch):
+    monkeypatch.setattr(local, "_ELSEWHERE_S", 0.02)
+
+
+def test_what_another_command_is_at_is_left_to_it_and_taken_over_when_it_dies(tmp_path, impatient):
+    ours, theirs = make_jobs(tmp_path, "done", "done")
+    with (theirs.directory / "lock").open("a") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        seen = []
+
+        def watch(runs) -> None:
+            seen.append(tuple(p.state for p in runs))
+            if seen.count(("done", "elsewhere")) == 5:
+                fcntl.flock(lock, fcntl.LOCK_UN)
+
+        assert [o.state for o in run([ours, theirs], watch)] == ["done", "done"]
+    assert ("running", "elsewhere") in seen
+    assert starts(theirs) == 1
+
+
+def test_what_another_command_finishes_is_not_run(tmp_path, impatient):
+    (job,) = make_jobs(tmp_path, "done")
+    with (job.directory / "lock").open("a") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+
+        def watch(runs) -> None:
+            if runs[0].state == "elsewhere" and (job.directory / "finished.json").exists():
+                (job.directory / "finished.json").rename(job.directory / "record.json")
+
+        (outcome,) = run([job], watch)
+    assert (outcome.state, outcome.score) == ("done", 0.8)
+    assert not (job.directory / "argv.json").exists()
+
+
+def test_an_interrupt_ends_the_wait_for_another_command(tmp_path):
+    (job,) = make_jobs(tmp_path, "done")
+    with (job.directory / "lock").open("a") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        (outcome,) = run([job], lambda runs: interrupt())
+    assert (outcome.state, outcome.recorded) == ("elsewhere", False)
+
+
+def test_of_two_commands_that_start_one_run_at_once_the_slower_waits(tmp_path, impatient):
+    (job,) = make_jobs(tmp_path, "busy")
+    watcher = Watcher()
+    (outcome,) = run([job], watcher)
+    assert outcome.state == "done"
+    assert "elsewhere" in watcher.states(0)

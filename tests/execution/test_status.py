@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import fcntl
 import json
+import os
+import platform
 
 import pytest
 from leaderboard.factory import make_method, make_record
 
-from fetchbench.execution import Job, finished_records, inspect, prepare, statuses
+from fetchbench.execution import Job, RunStatus, finished_records, inspect, prepare, statuses
 from fetchbench.records.schema import Method
 from fetchbench.records.store import record_text
+from fetchbench.run.process import locked
 from fetchbench.suite import Suite, load_suite, read_index, run_key, write_index
 
 SUITE = """
@@ -151,3 +154,63 @@ def test_runs_of_a_suite_that_was_changed_do_not_count(tmp_path):
     assert {(run.state, run.message) for run in statuses(runs, longer, index)} == {
         ("waiting", "the suite has changed since it was run")
     }
+
+
+# -- who is at it, and what happens next ------------------------------------------------------------------------------
+
+
+def look(tmp_path, *jobs_do) -> list:
+    suite, runs = write_suite(tmp_path), tmp_path / "runs"
+    for job, do in zip(ask_for(runs, suite), jobs_do, strict=True):
+        do(job.directory)
+    return statuses(runs, suite, read_index(runs, "small"))
+
+
+def test_attempts_and_the_last_sign_of_life(tmp_path):
+    def begun(folder) -> None:
+        (folder / "attempts.jsonl").write_text('{"attempt": 1}\n{"attempt": 2}\n')
+        (folder / "metrics.jsonl").write_text(progress_line(150))
+        os.utime(folder / "metrics.jsonl", (500.0, 500.0))  # of the attempt before
+        os.utime(folder / "attempts.jsonl", (1000.0, 1000.0))
+
+    one, other = look(tmp_path, begun, lambda folder: None)
+    assert (one.state, one.attempts, one.alive, one.owner) == ("waiting", 2, 1000.0, "")
+    assert (other.attempts, other.alive) == (0, None)
+    assert (one.next(), other.next()) == ("`run` starts it again", "`run` starts it")
+
+
+def test_the_owner_is_who_holds_the_lock(tmp_path):
+    suite, runs = write_suite(tmp_path), tmp_path / "runs"
+    ours, theirs = ask_for(runs, suite)
+    with locked(ours.directory), (theirs.directory / "lock").open("a") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # by somebody who says nothing
+        one, other = statuses(runs, suite, read_index(runs, "small"))
+    assert (one.state, other.state) == ("running", "running")
+    assert one.owner == f"process {os.getpid()} on {platform.node()}"
+    assert other.owner == "a process that has not said which"
+    after, _ = statuses(runs, suite, read_index(runs, "small"))
+    assert (after.state, after.owner) == ("waiting", "")
+
+
+@pytest.mark.parametrize(
+    ("state", "silent_s", "says"),
+    [
+        ("running", 60, "goes on"),
+        ("running", 1800, "silent for 30 min: if it hangs, stop it; `run` goes on"),
+        ("stopped", 1800, "`run` goes on from its checkpoint"),
+        ("diverged", 0, "none: recorded, and not tried again"),
+        ("done", 0, "none"),
+        ("error", 0, "its folder has to be deleted"),
+    ],
+)
+def test_what_happens_next(state, silent_s, says):
+    run = RunStatus("nature", "FetchReach-v4", 0, state, attempts=1, alive=1000.0)
+    assert run.next(1000.0 + silent_s) == says
+
+
+def test_long_metrics_are_read_from_their_end(job):
+    lines = [progress_line(50 * n) for n in range(1, 20_000)]
+    (job.directory / "metrics.jsonl").write_text("".join(lines) + '{"kind": "progress", "st')
+    (job.directory / "checkpoint").mkdir()
+    (job.directory / "checkpoint" / "manifest.json").write_text("{}")
+    assert (inspect(job).state, inspect(job).steps) == ("stopped", 50 * 19_999)
