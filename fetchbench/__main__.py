@@ -16,11 +16,9 @@ from fetchbench.run.interrupts import INTERRUPTED
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line and exit.
 
-    Exit codes: 0; 1 where `doctor` or `check` found something broken, or whoever read the output left; 2 with a message on
-    stderr for a mistake or a machine's lack; 130 interrupted. ``FETCHBENCH_DEBUG=1`` shows the traceback behind a message.
-
-    Args:
-        arguments: ``sys.argv[1:]`` by default.
+    Exit codes: 0; 1 where `doctor`, `check` or `verify` found something broken, or whoever read the output left; 2 with a
+    message on stderr for a mistake or a machine's lack; 130 interrupted. ``FETCHBENCH_DEBUG=1`` shows the traceback behind a
+    message.
     """
     sys.exit(run(arguments))
 

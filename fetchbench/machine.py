@@ -6,6 +6,7 @@ import importlib.metadata
 import os
 import platform
 import shutil
+import subprocess
 import sysconfig
 from pathlib import Path
 
@@ -47,6 +48,27 @@ def bfloat16_instructions(cpuinfo: str | None = None) -> list[str]:
     """Those of :data:`BFLOAT16_FLAGS` that the processor has."""
     flags = processor_flags(cpuinfo)
     return [flag for flag in BFLOAT16_FLAGS if flag in flags]
+
+
+def gpu_name(drivers: Path = Path("/proc/driver/nvidia/gpus")) -> str | None:
+    """The first GPU's model name, as its driver and torch say it; ``None`` where there is none.
+
+    Args:
+        drivers: A folder per GPU, each with a file ``information``. Without it, ``nvidia-smi`` is asked.
+    """
+    if os.environ.get("CUDA_VISIBLE_DEVICES") in ("", "-1"):
+        return None
+    for path in sorted(drivers.glob("*/information")):
+        if name := _field("Model", read(path)):
+            return name
+    if (command := shutil.which("nvidia-smi")) is None:
+        return None
+    try:
+        asked = [command, "--query-gpu=name", "--format=csv,noheader"]
+        done = subprocess.run(asked, capture_output=True, text=True, timeout=10, check=True)
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return next((line.strip() for line in done.stdout.splitlines() if line.strip()), None)
 
 
 def _field(name: str, cpuinfo: str | None) -> str:

@@ -167,3 +167,30 @@ class Evaluation(Settings):
     every_steps: int = Field(ge=50)
     episodes: int = Field(50, ge=1, le=1000)
     last: int = Field(5, ge=1, le=100)
+
+
+class StopRule(Settings):
+    """When a run that learns nothing is stopped before its budget is spent. A stopped run is censored, not failed.
+
+    It is looked at after every evaluation but the last, and holds where all of the following do.
+
+    Args:
+        after_steps: Environment steps that a run has in any case.
+        at_most_success: The success of the last ``evaluations`` evaluations is at most this, in each of them.
+        evaluations: How many in a row.
+        critic_loss: ``any``; or ``not-rising``: the critic loss does not rise either, as
+            :func:`fetchbench.records.diagnosis.critic_loss_rise` has it. Where that cannot be told, the run goes on.
+    """
+
+    after_steps: int = Field(ge=50)
+    at_most_success: float = Field(0.1, ge=0, lt=1)
+    evaluations: int = Field(3, ge=1, le=100)
+    critic_loss: Literal["any", "not-rising"] = "any"
+
+
+STOP_PRESETS: Mapping[str, StopRule] = {
+    "seed": StopRule(after_steps=3_000_000, critic_loss="not-rising"),
+}
+"""Named :class:`StopRule`. ``seed`` is the rule of robotics_series, success of at most 10 % with a critic loss that is flat or
+falls, but for its moment: at 1 M steps it would have stopped that project's own best run, which had 8 % then and took off at
+2.1 to 2.5 M."""

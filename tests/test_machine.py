@@ -4,7 +4,14 @@ from __future__ import annotations
 
 import os
 
-from fetchbench.machine import bfloat16_instructions, can_compile, processor_flags, processor_name, wait_briefly
+from fetchbench.machine import (
+    bfloat16_instructions,
+    can_compile,
+    gpu_name,
+    processor_flags,
+    processor_name,
+    wait_briefly,
+)
 
 EPYC = """processor\t: 0
 model name\t: AMD EPYC 9R14
@@ -53,3 +60,24 @@ def test_threads_wait_briefly_unless_the_user_says_how(monkeypatch):
     monkeypatch.setenv("GOMP_SPINCOUNT", "7")
     wait_briefly()
     assert os.environ["GOMP_SPINCOUNT"] == "7"
+
+
+def test_a_gpu_is_named_as_its_driver_names_it(tmp_path, monkeypatch):
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    (tmp_path / "0000:01:00.0").mkdir()
+    (tmp_path / "0000:01:00.0" / "information").write_text("Model: \t\t NVIDIA H100 80GB HBM3\nIRQ: 3\n")
+    assert gpu_name(tmp_path) == "NVIDIA H100 80GB HBM3"
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    assert gpu_name(tmp_path) is None
+
+
+def test_without_a_driver_nvidia_smi_is_asked(tmp_path, monkeypatch):
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert gpu_name(tmp_path / "none") is None
+    command = tmp_path / "nvidia-smi"
+    command.write_text("#!/bin/sh\necho 'Example GPU'\necho 'Another GPU'\n")
+    command.chmod(0o755)
+    assert gpu_name(tmp_path / "none") == "Example GPU"
+    command.write_text("#!/bin/sh\nexit 9\n")
+    assert gpu_name(tmp_path / "none") is None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import os
 from collections.abc import Sequence
@@ -12,6 +13,7 @@ import click
 
 if TYPE_CHECKING:
     from fetchbench.execution import Progress, RunStatus
+    from fetchbench.records.diagnosis import Diagnosis
     from fetchbench.run.pictures import Pictures
     from fetchbench.run.trained import InputPart
     from fetchbench.suite import Suite
@@ -33,9 +35,9 @@ RUNS = Path("runs")
 def show(what: str, as_json: bool, plugins: tuple[Path, ...]) -> None:
     """Show a suite, a name or a .toml file: its protocol, its methods and the state of its runs.
 
-    Show a run, its folder: where it stands, what its networks are given, and pictures, which are written into the folder:
-    what the encoder sees and makes of it beside a rollout, as a contact sheet and as a video, and, where the method has a
-    distance between images, that distance beside the true one.
+    Show a run, its folder: where it stands, how it looks and by which signs, what its networks are given, and pictures, which
+    are written into the folder: what the encoder sees and makes of it beside a rollout, as a contact sheet and as a video, and,
+    where the method has a distance between images, that distance beside the true one.
     """
     folder = Path(what)
     if (folder / "request.json").exists():
@@ -68,6 +70,8 @@ def _show_suite(name: str, as_json: bool) -> None:
 
 def _protocol(suite: Suite) -> dict[str, Any]:
     settings = {name: getattr(suite, name).model_dump(mode="json") for name in ("scene", "learner", "budget", "evaluation")}
+    if suite.stop is not None:
+        settings["stop"] = suite.stop.model_dump(mode="json")
     return {"track": suite.track, **settings}
 
 
@@ -79,6 +83,9 @@ def _suite_as_json(suite: Suite, found: list[RunStatus]) -> dict[str, Any]:
         "sha256": suite.sha256,
         "tasks": list(suite.tasks),
         "seeds": list(suite.seeds),
+        "baseline": suite.baseline,
+        "baseline_seeds": list(suite.baseline_seeds),
+        "contrasts": [list(pair) for pair in suite.contrasts],
         "protocol": _protocol(suite),
         "methods": [method.model_dump(mode="json") for method in suite.methods],
         "runs": [
@@ -106,6 +113,11 @@ def _print_suite(suite: Suite, found: list[RunStatus]) -> None:
     click.echo(f"{suite.where}\n")
     click.echo(text.named("tasks", ", ".join(suite.tasks)))
     click.echo(text.named("seeds", ", ".join(map(str, suite.seeds))))
+    if suite.baseline:
+        further = f", seeds {', '.join(map(str, suite.baseline_seeds))} besides" if suite.baseline_seeds else ""
+        click.echo(text.named("baseline", suite.baseline + further))
+    if suite.contrasts:
+        click.echo(text.named("contrasts", "; ".join(f"{a} and {b}" for a, b in suite.contrasts)))
     for name, value in _protocol(suite).items():
         pairs = value if isinstance(value, str) else ", ".join(f"{key}={_plain(inner)}" for key, inner in value.items())
         click.echo(text.named(name, pairs))
@@ -136,12 +148,14 @@ class _Shown:
 
     Attributes:
         progress: What its folder says.
+        diagnosis: How it looks; ``None`` where its record is damaged.
         inputs: Of its networks; empty if they could not be built.
         pictures: ``None`` if they could not be drawn.
         problem: Why something is missing, in one line; empty otherwise.
     """
 
     progress: Progress
+    diagnosis: Diagnosis | None = None
     inputs: Sequence[InputPart] = ()
     pictures: Pictures | None = None
     problem: str = ""
@@ -159,11 +173,15 @@ def _show_run(folder: Path, as_json: bool, plugins: Sequence[Path]) -> None:
 def _drawn(folder: Path, plugins: Sequence[Path]) -> _Shown:
     from fetchbench.errors import FetchbenchError, one_line
     from fetchbench.execution import Job, inspect
+    from fetchbench.execution.diagnosing import diagnosed
     from fetchbench.run.pictures import draw_trained
     from fetchbench.run.prepare import read_request
     from fetchbench.run.trained import build_run, input_parts, restore
 
-    shown = _Shown(inspect(Job(read_request(folder), folder)))
+    job = Job(read_request(folder), folder)
+    shown = _Shown(inspect(job))
+    with contextlib.suppress(FetchbenchError):  # the state says what is wrong with it
+        shown = dataclasses.replace(shown, diagnosis=diagnosed(job))
     try:
         request, built = build_run(folder, plugins)
         shown = dataclasses.replace(shown, inputs=input_parts(request, built))
@@ -190,6 +208,7 @@ def _run_as_json(folder: Path, shown: _Shown) -> dict[str, Any]:
         "success": progress.success,
         "score": progress.score,
         "message": progress.message,
+        "diagnosis": _diagnosis_as_json(shown.diagnosis),
         "inputs": [dataclasses.asdict(part) for part in shown.inputs],
         "input_dim": sum(part.width for part in shown.inputs) if shown.inputs else None,
         "contact_sheet": None if pictures is None else str(pictures.contact_sheet),
@@ -197,6 +216,14 @@ def _run_as_json(folder: Path, shown: _Shown) -> dict[str, Any]:
         "goal_distance": None if pictures is None or pictures.goal_distance is None else str(pictures.goal_distance),
         "problem": shown.problem or None,
     }
+
+
+def _diagnosis_as_json(found: Diagnosis | None) -> dict[str, Any] | None:
+    if found is None:
+        return None
+    start = found.takeoff
+    takeoff = None if start is None else {"steps": start.steps, "updates": start.updates}
+    return {"verdict": found.verdict, "takeoff": takeoff, "signs": list(found.signs)}
 
 
 def _print_run(folder: Path, shown: _Shown) -> None:
@@ -213,6 +240,9 @@ def _print_run(folder: Path, shown: _Shown) -> None:
     click.echo(
         text.named("score", f"{text.rate(progress.score)}, success {text.rate(progress.success)} in the last evaluation")
     )
+    if shown.diagnosis is not None:
+        for i, sign in enumerate(shown.diagnosis.signs):
+            click.echo(text.named("" if i else "looks", sign if i else f"{shown.diagnosis.verdict}: {sign}"))
     click.echo(text.named("method", varies(request.method)))
     if shown.inputs:
         click.echo(text.named("inputs", _sum(shown.inputs)))

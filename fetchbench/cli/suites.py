@@ -6,6 +6,9 @@ from typing import Any
 
 import click
 
+MOST_NAMED = 5
+"""Methods of a suite that the list names; of more it gives the number."""
+
 
 @click.command(short_help="List the suites.")
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON list.")
@@ -48,8 +51,8 @@ def _row(entry: dict[str, Any]) -> list[str]:
         return [entry["name"], "-", "-", "-", f"broken: {first}"]
     return [
         entry["name"],
-        ", ".join(entry["tasks"]),
-        ", ".join(entry["methods"]),
+        ", ".join(entry["tasks"]) if len(entry["tasks"]) == 1 else f"{len(entry['tasks'])} tasks",
+        ", ".join(entry["methods"]) if len(entry["methods"]) <= MOST_NAMED else f"{len(entry['methods'])} methods",
         str(len(entry["seeds"])),
         entry["title"],
     ]

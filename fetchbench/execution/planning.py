@@ -85,8 +85,8 @@ def plan(
         suite = with_plugins(suite, registry, plugins)
         every = requests(suite, registry)
         chosen = select(suite, methods=methods, tasks=tasks, seeds=seeds)
-        names = {method.name for method in chosen.methods}
-        selected = [r for r in every if r.method.name in names and r.task in chosen.tasks and r.seed in chosen.seeds]
+        cells = {(seed, method.name, task) for seed, method, task in chosen.cells()}
+        selected = [r for r in every if (r.seed, r.method.name, r.task) in cells]
         execution = resolve(selected, device=device, threads=threads, precision=precision, compile_=compile_)
         every, selected = ([r.model_copy(update={"execution": execution}) for r in some] for some in (every, selected))
         unfinished = [r for r in selected if not (runs / run_directory(r) / "record.json").exists()]

@@ -14,7 +14,17 @@ from typing import Annotated, Any, Literal, Self, TypeAlias
 
 from pydantic import Field, JsonValue, field_validator, model_validator
 
-from fetchbench.protocol import LEARNER_VERSION, PROTOCOL_VERSION, Budget, Evaluation, LearnerSettings, Scene, Settings, Track
+from fetchbench.protocol import (
+    LEARNER_VERSION,
+    PROTOCOL_VERSION,
+    Budget,
+    Evaluation,
+    LearnerSettings,
+    Scene,
+    Settings,
+    StopRule,
+    Track,
+)
 from fetchbench.specs import PixelSpec
 
 Status: TypeAlias = Literal["done", "diverged", "failed", "censored"]
@@ -157,6 +167,7 @@ class RunRequest(Settings):
     Args:
         reward: What rewards the method in training, as its goal space says. No part of the key, which holds the goal space
             itself.
+        stop: When it is stopped early; ``None`` never does. It is part of the protocol, and so of the key, where it is set.
     """
 
     format: Literal[1] = 1
@@ -170,6 +181,7 @@ class RunRequest(Settings):
     learner: LearnerSettings
     budget: Budget
     evaluation: Evaluation
+    stop: StopRule | None = None
     method: Method
     reward: Reward = "task"
     execution: Execution = Execution()
@@ -184,7 +196,9 @@ class RunRequest(Settings):
     def protocol(self) -> dict[str, Any]:
         """What every row of one table shares, and what decides its outcome: how often it is saved does not."""
         shared = {"scene", "pixel_track", "learner", "budget", "evaluation"}
-        return self.model_dump(mode="json", include=shared, exclude={"budget": {"checkpoint_every_steps"}})
+        dump = self.model_dump(mode="json", include=shared, exclude={"budget": {"checkpoint_every_steps"}})
+        # Runs from before there was such a rule keep their keys.
+        return dump if self.stop is None else dump | {"stop": self.stop.model_dump(mode="json")}
 
 
 Share: TypeAlias = Annotated[float, Field(ge=0, le=1)]
@@ -263,6 +277,26 @@ class Probe(Settings):
     drift: float | None = None
 
 
+class Signal(Settings):
+    """What the updates between two evaluations said: means over the last update of each round of episodes.
+
+    Attributes:
+        steps: Environment steps at the evaluation that closes the interval.
+        updates: Updates so far.
+        critic_loss: As the learner's settings define it: of other settings it has another scale.
+        actor_loss: Entropy coefficient times log-probability, less Q.
+        q: Of the critics, over relabelled batches.
+        entropy: Of the policy, nats.
+    """
+
+    steps: int
+    updates: int
+    critic_loss: float
+    actor_loss: float
+    q: float
+    entropy: float
+
+
 class GoalDistance(Settings):
     """How well the method's distance between an image and a goal image follows the true one, over scenes with random poses.
 
@@ -279,6 +313,10 @@ class GoalDistance(Settings):
     metric: str
 
 
+LATER_FIELDS = ("probes", "goal_distance", "signals")
+"""Fields of a result that records did not always have: no part of its digest where they are empty."""
+
+
 class Result(Settings):
     """The outcome.
 
@@ -290,6 +328,7 @@ class Result(Settings):
         feature_dim: Width of ``z``; ``None`` without an encoder.
         probes: What the encoders' features held, by rising step; none without an encoder.
         goal_distance: What the goal space's own distance is worth; ``None`` where that was not measured.
+        signals: Losses at the evaluations, by rising step; none before the first update, nor in older records.
         sha256: Digest of every other field.
     """
 
@@ -305,11 +344,12 @@ class Result(Settings):
     feature_dim: int | None = None
     probes: list[Probe] = Field(default_factory=list)
     goal_distance: GoalDistance | None = None
+    signals: list[Signal] = Field(default_factory=list)
     sha256: str = ""
 
     def digest(self) -> str:
         # Records from before there were these fields keep the digest that they were sealed with.
-        empty = {field for field in ("probes", "goal_distance") if not getattr(self, field)}
+        empty = {field for field in LATER_FIELDS if not getattr(self, field)}
         return sha256_of(self.model_dump(mode="json", exclude={"sha256", *empty}))
 
     def sealed(self) -> Result:
@@ -330,6 +370,7 @@ class Provenance(Settings):
     gpu: str | None = None
     renderer: dict[str, str] = Field(default_factory=dict)
     weights: dict[str, str] = Field(default_factory=dict, description="network -> sha256 of the file its weights came from")
+    licences: dict[str, str] = Field(default_factory=dict, description="network -> licence of the published weights it loaded")
     packages: dict[str, str]
     suite_sha256: str = ""
     finished: str = Field(description="ISO 8601, UTC")

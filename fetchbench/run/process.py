@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import fcntl
+import json
 import os
+import platform
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -11,7 +13,7 @@ from pathlib import Path
 
 from fetchbench.environment.tasks import get_task
 from fetchbench.environment.vector import VectorEnvironment
-from fetchbench.errors import RunFailedError, StorageError, WorkerError
+from fetchbench.errors import BusyError, RunFailedError, StorageError, WorkerError
 from fetchbench.records.schema import Record, Status
 from fetchbench.records.store import append_line, read_lines, record_text, storage_errors, write_atomically
 from fetchbench.run.arithmetic import configure
@@ -23,7 +25,7 @@ from fetchbench.run.provenance import provenance
 from fetchbench.run.trained import Trained
 from fetchbench.run.trainer import Trainer
 
-LOCK_WAIT_S = 60.0
+LOCK_WAIT_S = 10.0
 
 
 def run(
@@ -72,6 +74,8 @@ def run(
         try:
             if not trainer.train(interrupted):
                 return False
+            if trainer.stopped:
+                status, reason = "censored", trainer.stopped
         except WorkerError as error:
             raise WorkerError(f"{error}; run the same command again to continue from the checkpoint") from error
         except RunFailedError as error:
@@ -87,17 +91,18 @@ def run(
     trainer.log("end", status=status, score=record.result.score)
     trainer.checkpoint.drop_replay()
     finished = Trained(request, built, trainer.steps, trainer.evaluations)
-    if status == "done" and (notice := draw_finished(directory, finished)):
+    if status in ("done", "censored") and (notice := draw_finished(directory, finished)):
         trainer.log("notice", text=notice)
     return True
 
 
 @contextmanager
 def locked(directory: Path) -> Iterator[None]:
-    """Hold the run's lock, which the kernel drops when its owner dies.
+    """Hold the run's lock, which the kernel drops when its owner dies. The file says who holds it.
 
     Raises:
-        StorageError: Another process is running it.
+        BusyError: Another process is running it.
+        StorageError: The folder's file system has no locks.
     """
     with storage_errors("open", directory / "lock"):
         file = (directory / "lock").open("a")
@@ -110,10 +115,19 @@ def locked(directory: Path) -> Iterator[None]:
             except BlockingIOError:
                 # The owner may be on its way out.
                 if time.monotonic() > deadline:
-                    raise StorageError(
+                    raise BusyError(
                         f"{directory}: another process is running this; wait for it, or stop it, and try again"
                     ) from None
                 time.sleep(0.5)
+            except OSError as error:
+                raise StorageError(
+                    f"{directory / 'lock'}: cannot be locked ({error.strerror}); without locks two could be at one run: "
+                    "keep the runs on a file system that has flock (a local disk, NFS version 4, ...)"
+                ) from error
+        with storage_errors("write", directory / "lock"):
+            file.truncate(0)
+            json.dump({"pid": os.getpid(), "host": platform.node(), "since": round(time.time(), 1)}, file)
+            file.flush()
         yield
 
 

@@ -13,7 +13,7 @@ import torch
 from torch import nn
 
 from fetchbench._version import __version__
-from fetchbench.learner.pretrained import digests
+from fetchbench.learner.pretrained import digests, licences
 from fetchbench.machine import package_version, processor_name
 from fetchbench.records.schema import Provenance
 
@@ -43,6 +43,7 @@ def provenance(
         gpu=torch.cuda.get_device_name(device) if device.type == "cuda" else None,
         renderer={k: str(v) for k, v in renderer.items()},
         weights=digests(networks),
+        licences=licences(networks),
         packages={name: package_version(name) for name in PACKAGES},
         suite_sha256=suite_sha256,
         finished=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),

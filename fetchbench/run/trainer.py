@@ -18,7 +18,7 @@ from fetchbench.environment.vector import VectorEnvironment
 from fetchbench.errors import DivergedError, StorageError, one_line
 from fetchbench.learner.build import Built
 from fetchbench.learner.draws import draw
-from fetchbench.records.diagnosis import score_of
+from fetchbench.records.diagnosis import score_of, stopped_by
 from fetchbench.records.schema import AuditEntry, Cost, EvaluationPoint, Result, RunRequest, Status
 from fetchbench.records.store import append_line, storage_errors
 from fetchbench.replay import Replay
@@ -28,6 +28,7 @@ from fetchbench.run.checkpoint import Checkpoint
 from fetchbench.run.evaluation import evaluate
 from fetchbench.run.probes import Probes
 from fetchbench.run.rollout import Rollout
+from fetchbench.run.signals import Signals
 from fetchbench.run.streams import Generators, evaluation_seed, reset_seed, stream_seed
 from fetchbench.specs import Pursued
 
@@ -46,6 +47,9 @@ class Trainer:
         built: The method's networks.
         environment: Steps and draws the episodes, for training and evaluation.
         folder: The run's directory.
+
+    Attributes:
+        stopped: Why the suite's rule ended the run before its budget was spent; empty otherwise.
     """
 
     def __init__(self, request: RunRequest, built: Built, environment: VectorEnvironment, folder: Path) -> None:
@@ -63,6 +67,8 @@ class Trainer:
         self.credit = 0.0
         self.evaluations: list[EvaluationPoint] = []
         self.audit: list[AuditEntry] = []
+        self.signals = Signals()
+        self.stopped = ""
         self.spent = {"wall_s": 0.0, "core_s": 0.0, "steps": 0.0, "updates": 0.0}
         self._metrics_path = folder / "metrics.jsonl"
         self._last: dict[str, Tensor] = {}
@@ -105,6 +111,7 @@ class Trainer:
             if state["key"] != self.request.key:
                 raise StorageError(f"{self.checkpoint.folder} belongs to another run")
         except StorageError as error:
+            self._metrics_path.unlink(missing_ok=True)  # of a life that is given up
             self.log("notice", text=f"the checkpoint cannot be used, the run starts again: {error}")
             self.checkpoint.clear()
             self.replay.added = 0
@@ -119,19 +126,22 @@ class Trainer:
         with storage_errors("write", self._metrics_path), self._metrics_path.open("ab") as file:
             if file.tell() > metrics_bytes:
                 file.truncate(metrics_bytes)
+        if self.checkpoint.notice:
+            why = f"the last checkpoint cannot be used, the run goes on from the one before: {self.checkpoint.notice}"
+            self.log("notice", text=why)
         if state["renderer"] != self.environment.report:
             before, now = (" ".join(r.values()) or "nothing" for r in (state["renderer"], self.environment.report))
             self.log("notice", text=f"frames were drawn by {before} and are now by {now}: they may differ in the last bits")
         return True
 
     def train(self, interrupted: Callable[[], bool] = lambda: False) -> bool:
-        """Run until the budget is spent.
+        """Run until the budget is spent, or the suite's rule stops it.
 
         Args:
             interrupted: Asked at every episode end; when true, a checkpoint is written and the loop left.
 
         Returns:
-            Whether the budget was spent.
+            Whether the run is over.
 
         Raises:
             DivergedError: A loss or an action is no longer finite.
@@ -139,13 +149,18 @@ class Trainer:
         """
         budget, cadence = self.request.budget, self.request.evaluation
         self._probe()
-        while self.steps < budget.steps:
-            before = self.steps
+        self.stopped = self._stopped()  # it may have been killed before its record was written
+        while self.steps < budget.steps and not self.stopped:
+            before, updates = self.steps, self.learner.updates
             self._round()
+            if self.learner.updates > updates:
+                self.signals.note(self._last)
             self._check_finite({name: value for name, value in self._last.items() if name in CORE_METRICS})
             over = self.steps >= budget.steps
             if over or crossed(before, self.steps, cadence.every_steps):
                 self._evaluate()
+                self.stopped = self._stopped()
+            over = over or self.stopped != ""
             self._probe()
             self._progress()
             stop = interrupted()
@@ -235,6 +250,13 @@ class Trainer:
         )
         self.evaluations.append(point)
         self.log("evaluation", **point.model_dump())
+        if signal := self.signals.close(self.steps, self.learner.updates):
+            self.log("signal", **signal.model_dump())
+
+    def _stopped(self) -> str:
+        if self.steps >= self.request.budget.steps:
+            return ""
+        return stopped_by(self.request.stop, self.evaluations, self.signals.points)
 
     def _probe(self) -> None:
         for found in self.probes.take(self.steps):
@@ -284,6 +306,7 @@ class Trainer:
             "evaluations": [point.model_dump() for point in self.evaluations],
             "audit": [entry.model_dump() for entry in self.audit],
             "probes": self.probes.state_dict(),
+            "signals": self.signals.state_dict(),
             "goals": kept() if (kept := getattr(self.built.goals, "state_dict", None)) else {},
             "spent": {
                 "wall_s": self.spent["wall_s"] + wall,
@@ -301,6 +324,8 @@ class Trainer:
         self.audit = [AuditEntry(**entry) for entry in state["audit"]]
         if "probes" in state:  # runs from before there were any go on; those without an encoder have none
             self.probes.load_state_dict(state["probes"])
+        if "signals" in state:  # likewise: those runs have none of before
+            self.signals.load_state_dict(state["signals"])
         if state.get("goals") and (load := getattr(self.built.goals, "load_state_dict", None)):
             load(state["goals"])
         self.spent = {**state["spent"], "steps": float(self.steps), "updates": float(self.learner.updates)}
@@ -322,6 +347,7 @@ class Trainer:
             feature_dim=self.built.feature_dim,
             probes=self.probes.points,
             goal_distance=self.probes.goal_distance,
+            signals=self.signals.points,
         ).sealed()
 
     def parameters(self) -> dict[str, int]:

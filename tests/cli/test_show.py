@@ -129,6 +129,33 @@ def test_a_run_in_progress_is_drawn_as_of_its_last_checkpoint(fetchbench, regist
     assert found["problem"] is None
 
 
+def test_a_finished_run_shows_how_it_looks_and_by_which_signs(fetchbench, registry):
+    request = make_request(registry, None, **TINY)
+    write_request(Path("done"), request)
+    finish(Path("done"), request)
+    answer = fetchbench("show", "done")
+    assert (
+        "looks       working: took off at step 1,000, 0 updates: the first of two evaluations in a row at 0.20 or more\n"
+        "            kept it: the last two evaluations have 0.80, at least half of the best two in a row, 0.80\n"
+        "            the record holds no losses: judged by success alone\n"
+        "method      blind"
+    ) in answer.out
+    found = json.loads(fetchbench("show", "done", "--json").out)["diagnosis"]
+    assert (found["verdict"], found["takeoff"], len(found["signs"])) == ("working", {"steps": 1000, "updates": 0}, 3)
+
+
+def test_a_run_in_progress_is_judged_by_what_it_has_written_and_a_damaged_record_by_nothing(fetchbench, registry):
+    request = make_request(registry, None, **TINY)
+    write_request(Path("begun"), request)
+    write_checkpoint(Path("begun"), request, registry, steps=150)
+    found = json.loads(fetchbench("show", "begun", "--json").out)["diagnosis"]
+    assert (found["verdict"], found["takeoff"]) == ("undecided", None)
+    assert found["signs"][1] == "too early: 0 evaluations after the first update, 4 are needed"
+    (Path("begun") / "record.json").write_text("{")
+    assert json.loads(fetchbench("show", "begun", "--json").out)["diagnosis"] is None
+    assert "looks" not in lines_of(fetchbench("show", "begun"))
+
+
 def test_a_plot_of_distances_is_listed_where_there_is_one(fetchbench, registry, monkeypatch):
     paths = Path("sheet.png"), Path("film.mp4"), Path("distance.png")
     made = Pictures(paths[0], paths[1], ("solved",), goal_distance=paths[2])

@@ -99,3 +99,20 @@ def test_show_survives_torn_files(fetchbench, children, workspace):
     answer = fetchbench("show", "small")
     assert answer.code == 2
     assert "runs/small.json: not a suite's index" in answer.err
+
+
+def test_long_lists_are_counted(fetchbench):
+    [line] = [line for line in fetchbench("suites").out.splitlines() if line.startswith("core-v1")]
+    assert line.split(maxsplit=6)[1:6] == ["4", "tasks", "9", "methods", "5"]
+    [found] = [suite for suite in json.loads(fetchbench("suites", "--json").out) if suite["name"] == "core-v1"]
+    assert (len(found["tasks"]), len(found["methods"])) == (4, 9)
+
+
+def test_show_says_what_is_compared(fetchbench):
+    out = fetchbench("show", "push-details-v1").out
+    assert "baseline    critic-flat, seeds 5, 6, 7, 8, 9 besides\n" in out
+    assert "contrasts   critic-flat and critic-flat-multisampled; " in out
+    shown = json.loads(fetchbench("show", "push-details-v1", "--json").out)
+    assert (shown["baseline"], shown["baseline_seeds"]) == ("critic-flat", [5, 6, 7, 8, 9])
+    assert shown["contrasts"][0] == ["critic-flat", "critic-flat-multisampled"]
+    assert "baseline" not in fetchbench("show", "small").out

@@ -10,7 +10,7 @@ import pytest
 from leaderboard.factory import make_method, make_points, make_record
 from pydantic import ValidationError
 
-from fetchbench.protocol import LEARNER_VERSION, PROTOCOL_VERSION
+from fetchbench.protocol import LEARNER_VERSION, PROTOCOL_VERSION, StopRule
 from fetchbench.records.schema import (
     Component,
     GoalDistance,
@@ -19,6 +19,7 @@ from fetchbench.records.schema import (
     Record,
     Result,
     RunRequest,
+    Signal,
     canonical_json,
     sha256_of,
 )
@@ -60,11 +61,12 @@ PROBE = Probe(
     dead_units=1,
 )
 
+SIGNAL = Signal(steps=100, updates=50, critic_loss=0.1, actor_loss=1.0, q=-2.0, entropy=3.0)
 DISTANCE = GoalDistance(pairs=100, rank_correlation=0.3, gripper_rank_correlation=0.6, metric="euclidean")
 
 
 def test_the_digest_is_that_of_the_other_fields():
-    """Without probes and goal distance: records from before there were any keep theirs."""
+    """Without probes, goal distance and signals: records from before there were any keep theirs."""
     text = (
         '{"audit":[],"episodes":2,"evaluations":[],"feature_dim":null,"parameters":{"actor":3},"reason":"",'
         '"score":0.5,"status":"done","steps":100,"updates":50}'
@@ -88,6 +90,8 @@ def test_the_digest_is_that_of_the_other_fields():
         {"probes": [PROBE]},
         {"probes": [PROBE, PROBE]},
         {"goal_distance": DISTANCE},
+        {"signals": [SIGNAL]},
+        {"signals": [SIGNAL, SIGNAL]},
     ],
 )
 def test_every_change_of_a_result_changes_its_digest(change):
@@ -108,7 +112,10 @@ def test_records_from_before_a_field_was_there_still_hold(tmp_path, method):
     """What rewards a method, and what its distance is worth: taken out of a published record, where they are."""
     data = json.loads((COMMITTED / "demo" / method / "FetchReach-v4" / "seed0.json").read_text())
     data["request"].pop("reward", None)
+    data["request"].pop("stop", None)
     assert data["result"].pop("goal_distance", None) is None
+    if not data["result"].get("signals"):
+        data["result"].pop("signals", None)
     (tmp_path / "record.json").write_text(json.dumps(data))
     record = read_record(tmp_path / "record.json")  # which takes the digest
     assert (record.request.reward, record.result.goal_distance) == ("task", None)
@@ -179,6 +186,20 @@ def test_the_protocol_is_what_rows_share():
     assert one.protocol() == other.protocol()
     assert one.protocol() != one.model_copy(update={"pixel_track": "pixels"}).protocol()
     assert one.protocol() == one.model_copy(update={"reward": "latent"}).protocol()
+
+
+def test_a_stop_rule_is_part_of_the_protocol_where_it_is_set_and_nowhere_else():
+    request = make_record().request
+    assert request.stop is None
+    assert "stop" not in request.protocol()
+    ruled = request.model_copy(update={"stop": StopRule(after_steps=1000)})
+    assert ruled.protocol()["stop"] == {
+        "after_steps": 1000,
+        "at_most_success": 0.1,
+        "evaluations": 3,
+        "critic_loss": "any",
+    }
+    assert {name: value for name, value in ruled.protocol().items() if name != "stop"} == request.protocol()
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,7 @@ import pytest
 
 from fetchbench.records.schema import Execution
 from fetchbench.records.store import record_text, write_atomically
+from fetchbench.run.interrupts import BUSY
 
 from .conftest import RunFolder, make_request
 
@@ -104,12 +105,37 @@ def test_an_interrupt_leaves_a_checkpoint_at_the_next_episode_end(undisturbed, d
     assert_same_result(disturbed, undisturbed)
 
 
-def test_a_damaged_checkpoint_starts_the_run_again_and_says_so(undisturbed, disturbed):
-    disturbed.stop_when(lambda: len(disturbed.lines("evaluation")) > 0 and disturbed.has_checkpoint(), signal.SIGTERM)
-    segment = next((disturbed.folder / "checkpoint").glob("replay-*.pt"))
-    data = bytearray(segment.read_bytes())
+def flip_a_bit(path: Path) -> None:
+    data = bytearray(path.read_bytes())
     data[len(data) // 2] ^= 1
-    segment.write_bytes(data)
+    path.write_bytes(data)
+
+
+@pytest.mark.parametrize("damage", [flip_a_bit, lambda path: path.write_bytes(path.read_bytes()[:100]), Path.unlink])
+@pytest.mark.parametrize("which", ["state", "manifest"])
+def test_a_damaged_checkpoint_goes_back_to_the_one_before_and_says_so(undisturbed, disturbed, which, damage):
+    folder = disturbed.folder / "checkpoint"
+    disturbed.stop_when((folder / "manifest-before.json").exists, signal.SIGTERM)
+    before = json.loads((folder / "manifest-before.json").read_text())
+    last = json.loads((folder / "manifest.json").read_text())
+    if which == "manifest" and damage is Path.unlink:
+        pytest.skip("without a manifest there is no checkpoint, and the run starts again")
+    if which == "manifest" and damage is flip_a_bit:
+        (folder / "manifest.json").write_text(json.dumps(last | {"metrics_bytes": "many"}))
+    else:
+        damage(folder / ("manifest.json" if which == "manifest" else last["state"]["file"]))
+    disturbed.finish()
+    notice = disturbed.lines("notice")[0]["text"]
+    assert notice.startswith("the last checkpoint cannot be used, the run goes on from the one before: ")
+    assert str(folder) in notice
+    episodes = int(before["state"]["file"].removeprefix("state-").removesuffix(".pt"))
+    assert disturbed.lines("start")[-1]["resumed_at"] == 50 * episodes
+    assert_same_result(disturbed, undisturbed)
+
+
+def test_where_both_checkpoints_are_damaged_the_run_starts_again_and_says_so(undisturbed, disturbed):
+    disturbed.stop_when(lambda: len(disturbed.lines("evaluation")) > 0 and disturbed.has_checkpoint(), signal.SIGTERM)
+    flip_a_bit(min((disturbed.folder / "checkpoint").glob("replay-*.pt")))
     disturbed.finish()
     notice = disturbed.lines("notice")[0]["text"]
     assert "the run starts again" in notice
@@ -181,7 +207,7 @@ def test_two_processes_never_run_the_same_run(registry, run_folder, monkeypatch)
     if holder.returncode == 0:  # it came too late and found the record
         assert len(run.lines("start")) == 1
     else:
-        assert holder.returncode == 2
+        assert holder.returncode == BUSY
         assert "another process is running this" in holder.stderr
     assert run.record.cost.attempts == 1
 
