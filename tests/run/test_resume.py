@@ -111,19 +111,17 @@ def flip_a_bit(path: Path) -> None:
     path.write_bytes(data)
 
 
-@pytest.mark.parametrize("damage", [flip_a_bit, lambda path: path.write_bytes(path.read_bytes()[:100]), Path.unlink])
-@pytest.mark.parametrize("which", ["state", "manifest"])
+def truncate(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:100])
+
+
+@pytest.mark.parametrize(("which", "damage"), [("state", flip_a_bit), ("state", truncate), ("manifest", truncate)])
 def test_a_damaged_checkpoint_goes_back_to_the_one_before_and_says_so(undisturbed, disturbed, which, damage):
     folder = disturbed.folder / "checkpoint"
     disturbed.stop_when((folder / "manifest-before.json").exists, signal.SIGTERM)
     before = json.loads((folder / "manifest-before.json").read_text())
     last = json.loads((folder / "manifest.json").read_text())
-    if which == "manifest" and damage is Path.unlink:
-        pytest.skip("without a manifest there is no checkpoint, and the run starts again")
-    if which == "manifest" and damage is flip_a_bit:
-        (folder / "manifest.json").write_text(json.dumps(last | {"metrics_bytes": "many"}))
-    else:
-        damage(folder / ("manifest.json" if which == "manifest" else last["state"]["file"]))
+    damage(folder / ("manifest.json" if which == "manifest" else last["state"]["file"]))
     disturbed.finish()
     notice = disturbed.lines("notice")[0]["text"]
     assert notice.startswith("the last checkpoint cannot be used, the run goes on from the one before: ")
