@@ -50,6 +50,11 @@ def bfloat16_instructions(cpuinfo: str | None = None) -> list[str]:
     return [flag for flag in BFLOAT16_FLAGS if flag in flags]
 
 
+def minor_version(version: str) -> str:
+    """``3.3`` of ``3.3.1``: contacts differ between MuJoCo's minor versions, and so do results."""
+    return ".".join(version.split(".")[:2])
+
+
 def gpu_name(drivers: Path = Path("/proc/driver/nvidia/gpus")) -> str | None:
     """The first GPU's model name, as its driver and torch say it; ``None`` where there is none.
 

@@ -120,7 +120,6 @@ class Ours:
         self._replay = filled_replay(task, random_episodes(task, u.size), u.transitions, device)
         self._generator = torch.Generator().manual_seed(0)
         self._updates: dict[str, Callable[[], object]] = {}
-        self._samplers: list[Callable[[torch.Tensor], object]] = []
 
     def build(self, name: str, routing: str, precision: str, compile: str) -> float:
         """Make a learner and let it learn once, or until it is captured; returns what that took, seconds."""
@@ -147,7 +146,7 @@ class Ours:
 
         s, g = built.learner.settings, self._generator
         sampler = built.sampler(self._replay)
-        self._samplers.append(sampler)
+        self._sampler = sampler  # all learners' take the same time
 
         def update() -> object:
             batch = sampler(torch.rand(s.batch_size, DRAWS, generator=g, dtype=torch.float64))
@@ -158,13 +157,7 @@ class Ours:
     def updates_per_s(self, name: str) -> float:
         if self._device == "cpu":
             return rate(self._updates[name], self._sizes.block_s)
-
-        def several() -> None:
-            for _ in range(BETWEEN_WAITS):
-                self._updates[name]()
-            self._settle()
-
-        return BETWEEN_WAITS * rate(several, self._sizes.block_s)
+        return self._settled_rate(self._updates[name])
 
     def samples_per_s(self) -> float:
         """Batches per second, by the sampler alone."""
@@ -172,12 +165,17 @@ class Ours:
 
         from fetchbench.replay.hindsight import DRAWS
 
+        sampler, batch, g = self._sampler, self._sizes.batch, self._generator
+        return self._settled_rate(lambda: sampler(torch.rand(batch, DRAWS, generator=g, dtype=torch.float64)))
+
+    def _settled_rate(self, do: Callable[[], object]) -> float:
+        """Calls per second, the GPU waited for after every few."""
+
         def several() -> None:
             for _ in range(BETWEEN_WAITS):
-                sampler(torch.rand(self._sizes.batch, DRAWS, generator=self._generator, dtype=torch.float64))
+                do()
             self._settle()
 
-        sampler = self._samplers[-1]
         return BETWEEN_WAITS * rate(several, self._sizes.block_s)
 
     @property

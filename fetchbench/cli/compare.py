@@ -82,9 +82,9 @@ def _records(root: Path, a: str, b: str, suite: str | None, with_runs: bool) -> 
 
 def _finished(suite: str | None) -> dict[Path, Record]:
     """The records of finished runs, of one suite or of all, by the path that each would be published at."""
-    from fetchbench.leaderboard.publishing import finished
+    from fetchbench.leaderboard.publishing import finished, suites_with_runs
 
-    names = [suite] if suite is not None else sorted(path.stem for path in RUNS.glob("[!.]*.json"))
+    names = [suite] if suite is not None else suites_with_runs(RUNS)
     return {path: record for name in names for path, record in finished(name, RUNS)[0].items()}
 
 
@@ -179,10 +179,10 @@ def _compared(a: str, b: str, suite: str, records: Sequence[Record]) -> _Compare
 
 
 def _line(tasks: Sequence[str], a: Mapping[str, Row], b: Mapping[str, Row]) -> _Line:
+    from fetchbench.leaderboard.rows import scores_and_floors
     from fetchbench.statistics import comparison
 
-    scores_a, scores_b = ({task: of[task].scores for task in tasks} for of in (a, b))
-    floors_a, floors_b = ({task: of[task].variance_floor for task in tasks} for of in (a, b))
+    (scores_a, floors_a), (scores_b, floors_b) = (scores_and_floors(of, tasks) for of in (a, b))
     return _Line(
         comparison.suite_mean(scores_a, floors_a, LEVEL),
         comparison.suite_mean(scores_b, floors_b, LEVEL),

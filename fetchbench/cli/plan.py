@@ -178,7 +178,7 @@ def _print(suite: Suite, here: Hardware, rows: Sequence[Row], detection: Detecti
 
 
 def _counts(rows: Sequence[Row]) -> str:
-    from fetchbench.execution.forecast import RECORDED
+    from fetchbench.execution.jobs import RECORDED
 
     states: Counter[str] = Counter("done" if run.state in RECORDED else run.state for row in rows for run in row.runs)
     words = {"done": "done", "running": "at work", "stopped": "begun", "error": "damaged", "waiting": "not started"}

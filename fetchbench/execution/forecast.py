@@ -23,10 +23,10 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from fetchbench.execution.jobs import Job, State, read_request
+from fetchbench.execution.jobs import RECORDED, read_request
 from fetchbench.execution.local import usable_cores
-from fetchbench.execution.status import RunStatus, inspect, statuses, still_asked_for
-from fetchbench.machine import bfloat16_instructions, gpu_name, processor_name
+from fetchbench.execution.status import RunStatus, run_status, statuses, still_asked_for
+from fetchbench.machine import bfloat16_instructions, gpu_name, minor_version, processor_name
 from fetchbench.protocol import Budget, Evaluation, LearnerSettings
 from fetchbench.records.schema import Component, Cost, Method, RunRequest, Status
 from fetchbench.registry import bundled_folder
@@ -44,8 +44,6 @@ ASSUMED_DEVIATION = 0.1
 
 FEWEST_DEGREES = 4
 """Degrees of freedom from which on a deviation over seeds is taken from records."""
-
-RECORDED: tuple[State, ...] = ("done", "diverged", "failed", "censored")
 
 
 @dataclass(frozen=True)
@@ -158,7 +156,7 @@ def states(runs: Path, suite: Suite, index: SuiteIndex | None) -> list[RunStatus
         index: Of the suite; ``None`` where it was never run.
     """
     wanted = {(seed, method.name, task) for seed, method, task in suite.cells()}
-    current = functools.partial(_current, _sources(), _minor(importlib.metadata.version("mujoco")))
+    current = functools.partial(_current, _sources(), minor_version(importlib.metadata.version("mujoco")))
     found = []
     asked: dict[str, Any] = {}
     for run in statuses(runs, suite, index):
@@ -184,10 +182,7 @@ def _of_another_suite(
         if request is None or (request.seed, request.method.name, request.task) != (run.seed, run.method, run.task):
             continue
         if still_asked_for(request, suite, asked) and current(request):
-            seen = inspect(Job(request, folder))
-            return RunStatus(
-                run.method, run.task, run.seed, seen.state, folder, seen.steps, seen.success, seen.score, seen.message
-            )
+            return run_status(request, folder)
     return None
 
 
@@ -199,15 +194,10 @@ def _sources() -> set[str]:
 
 def _current(sources: set[str], mujoco: str, request: RunRequest) -> bool:
     """Whether ``fetchbench run`` would still ask for exactly this, as far as files tell."""
-    if _minor(request.mujoco) != mujoco:
+    if minor_version(request.mujoco) != mujoco:
         return False
     ours = [component for _, component in request.method.components() if component.provider == "fetchbench"]
     return all(component.source_sha256 in sources for component in ours)
-
-
-def _minor(version: str) -> str:
-    """``3.3`` of ``3.3.1``."""
-    return ".".join(version.split(".")[:2])
 
 
 def in_records(published: Path, suite: Suite) -> set[tuple[int, str, str]]:
@@ -327,12 +317,24 @@ def _scaled(suite: Suite, run: Past, here: Hardware) -> tuple[float, float, floa
     cost = run.cost
     ratio = max(suite.budget.steps / run.result.steps, updates_of(suite.budget, suite.learner) / run.result.updates)
     spent = cost.wall_s if here.device == "cuda" else cost.core_s
+    return spent * ratio / 3600, *memory_of(cost, run.request, suite.budget, suite.learner)
+
+
+def memory_of(cost: Cost, of: RunRequest, budget: Budget, learner: LearnerSettings) -> tuple[float, float | None]:
+    """Main memory and GPU memory of a run, MB, from those of another whose replay is exchanged for one of this run's size.
+
+    Args:
+        cost: Of the other run.
+        of: Its request.
+        budget: Of the run that is asked about.
+        learner: Likewise.
+    """
     # A replay's room is taken whole when a run begins.
-    grown = cost.replay_mb * (capacity(suite.budget, suite.learner) / capacity(run.request.budget, run.request.learner) - 1)
+    grown = cost.replay_mb * (capacity(budget, learner) / capacity(of.budget, of.learner) - 1)
     gpu = cost.peak_gpu_memory_mb
     if gpu is not None and cost.frames_on == "cuda":
-        return spent * ratio / 3600, cost.peak_memory_mb, gpu + grown
-    return spent * ratio / 3600, cost.peak_memory_mb + grown, gpu
+        return cost.peak_memory_mb, gpu + grown
+    return cost.peak_memory_mb + grown, gpu
 
 
 def updates_of(budget: Budget, learner: LearnerSettings) -> float:

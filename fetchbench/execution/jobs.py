@@ -22,6 +22,9 @@ State: TypeAlias = Literal[
 ``done``, ``diverged``, ``failed``, ``censored``: recorded with this status. ``stopped``: begun, not recorded, can go on.
 ``error``: its process ended with a message, or crashed."""
 
+RECORDED: tuple[State, ...] = ("done", "diverged", "failed", "censored")
+"""The states of runs that have a record."""
+
 
 @dataclass(frozen=True)
 class Job:
@@ -60,7 +63,7 @@ class Outcome:
     @property
     def recorded(self) -> bool:
         """Whether there is a record, whatever status it holds."""
-        return self.state in ("done", "diverged", "failed", "censored")
+        return self.state in RECORDED
 
 
 def prepare(runs: Path, requests: Sequence[RunRequest]) -> list[Job]:

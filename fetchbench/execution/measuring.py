@@ -15,13 +15,13 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from fetchbench.environment.tasks import get_task
-from fetchbench.execution.forecast import Prediction, capacity
+from fetchbench.execution.forecast import Prediction, memory_of
 from fetchbench.execution.jobs import own_record, prepare
 from fetchbench.execution.local import execute
 from fetchbench.execution.planning import Plan
 from fetchbench.execution.progress import Progress
 from fetchbench.protocol import Budget, Evaluation
-from fetchbench.records.schema import Cost, Record, RunRequest
+from fetchbench.records.schema import Record, RunRequest
 from fetchbench.suite import run_key
 
 LEARNING_ROUNDS = 4
@@ -123,20 +123,10 @@ def put_together(request: RunRequest, record: Record, rounds_s: Sequence[float],
     total_s += evaluations * request.evaluation.episodes * evaluated_s
     on_gpu = request.execution.device == "cuda"
     busy = 1.0 if on_gpu else cost.core_s / max(cost.wall_s, 1e-9)
-    memory_mb, gpu_memory_mb = _memory(request, short, cost)
+    memory_mb, gpu_memory_mb = memory_of(cost, short, request.budget, request.learner)
     return Prediction(
         hours=total_s * busy / 3600,
         memory_mb=memory_mb,
         gpu_memory_mb=gpu_memory_mb,
         basis=f"measured: {record.result.steps} steps, {record.result.updates} updates on {request.task}",
     )
-
-
-def _memory(request: RunRequest, short: RunRequest, cost: Cost) -> tuple[float, float | None]:
-    """Main memory and GPU memory, the short replay exchanged for the whole one."""
-    ratio = capacity(request.budget, request.learner) / capacity(short.budget, short.learner)
-    grown = cost.replay_mb * (ratio - 1)
-    gpu = cost.peak_gpu_memory_mb
-    if gpu is not None and cost.frames_on == "cuda":
-        return cost.peak_memory_mb, gpu + grown
-    return cost.peak_memory_mb + grown, gpu

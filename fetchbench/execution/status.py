@@ -133,9 +133,16 @@ def _status(runs: Path, suite: Suite, run: IndexedRun, asked: dict[str, Any], *,
         return RunStatus(*named, "waiting", directory)
     if not still_asked_for(request, suite, asked, indexed=indexed):
         return RunStatus(*named, "waiting", directory, message="the suite has changed since it was run")
+    return run_status(request, directory)
+
+
+def run_status(request: RunRequest, directory: Path) -> RunStatus:
+    """The run of a request, as its folder shows it."""
     found = inspect(Job(request, directory))
     return RunStatus(
-        *named,
+        request.method.name,
+        request.task,
+        request.seed,
         found.state,
         directory,
         found.steps,

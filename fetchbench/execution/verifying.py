@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from fetchbench.errors import FetchbenchError, RecordError, UnknownNameError
-from fetchbench.machine import can_compile, package_version
+from fetchbench.machine import can_compile, minor_version, package_version
 from fetchbench.protocol import LEARNER_VERSION, PROTOCOL_VERSION
-from fetchbench.records.diagnosis import score_of
+from fetchbench.records.diagnosis import score_denied
 from fetchbench.records.schema import Record, RunRequest
 from fetchbench.records.store import read_record
 from fetchbench.suite import run_key
@@ -86,13 +86,12 @@ def _examined(folder: Path, path: Path, registry: Registry) -> Examined:
 
 def _edited(path: Path, record: Record) -> str:
     """What shows that a record whose digest holds was edited all the same; empty where nothing does."""
-    request, result = record.request, record.result
+    request = record.request
     own = (request.method.name, request.task, f"seed{request.seed}.json")
     if path.parts[1:] != own:
         return f"holds the record of {'/'.join(own)}; move it there, or restore it from version control"
-    score = score_of(result.status, result.evaluations, request.evaluation.last)
-    if (score is None) != (result.score is None) or abs((score or 0.0) - (result.score or 0.0)) > 1e-9:
-        return f"its score {result.score} is not what its evaluations give ({score}): it was edited and sealed again"
+    if denied := score_denied(record):
+        return f"{denied}: it was edited and sealed again"
     # Another version's key may follow from other fields.
     if _versions(request) == (PROTOCOL_VERSION, LEARNER_VERSION) and run_key(request) != request.key:
         return "its request does not give its key: what it says was run is not what was run"
@@ -111,9 +110,9 @@ def _lack(request: RunRequest, registry: Registry) -> str:
             f"of protocol and learner version {versions[0]} and {versions[1]}; this fetchbench has {PROTOCOL_VERSION} and "
             f"{LEARNER_VERSION}: verify it with the release that its provenance names"
         )
-    here = _minor(package_version("mujoco"))
-    if _minor(request.mujoco) != here:
-        return f"run with MuJoCo {_minor(request.mujoco)}, and {here} is installed; contacts differ between them"
+    here = minor_version(package_version("mujoco"))
+    if minor_version(request.mujoco) != here:
+        return f"run with MuJoCo {minor_version(request.mujoco)}, and {here} is installed; contacts differ between them"
     for kind, component in request.method.components():
         what = f"{kind.replace('-', ' ')} {component.name!r}"
         try:
@@ -137,10 +136,6 @@ def _lacking_machine(request: RunRequest) -> str:
     if request.execution.compiles and not can_compile():
         return "run with torch.compile, which needs g++ and Python's headers here"
     return ""
-
-
-def _minor(version: str) -> str:
-    return ".".join(version.split(".")[:2])
 
 
 def choose(

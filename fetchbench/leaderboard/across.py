@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from fetchbench.leaderboard.rows import DECIMALS, Row
+from fetchbench.leaderboard.rows import DECIMALS, Row, scores_and_floors
 from fetchbench.records.schema import Method
 from fetchbench.statistics import Evidence, Interval, evidence, ranks, shown
 
@@ -73,9 +73,7 @@ def _row(tasks: Sequence[str], of_task: Mapping[str, Row]) -> SuiteRow:
     scored = [of_task[task].scored if task in of_task else 0 for task in tasks]
     success, area = None, None
     if all(scored):
-        success = suite_mean(
-            {task: of_task[task].scores for task in tasks}, {task: of_task[task].variance_floor for task in tasks}
-        )
+        success = suite_mean(*scores_and_floors(of_task, tasks))
         areas = [row.area for row in of_task.values() if row.area is not None]
         area = math.fsum(areas) / len(areas)
     return SuiteRow(method, None, False, evidence(min(scored)), success, area, dict(of_task))

@@ -130,9 +130,7 @@ def _section(suite: str, records: Sequence[Record], notes: SuiteNotes) -> str:
 
 def _missing(suite: str, records: Sequence[Record], notes: SuiteNotes) -> str:
     """How many of the suite's runs have no record, and what runs them."""
-    there = {(r.request.method.name, r.request.task, r.request.seed) for r in records}
-    lacking = sum(run not in there for run in notes.runs)
-    if not lacking:
+    if not (lacking := notes.lacking(records)):
         return ""
     return (
         f"**Not all run**: {lacking:,} of the suite's {plural(len(notes.runs), 'run')} have no record yet; "

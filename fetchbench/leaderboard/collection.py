@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from fetchbench.errors import RecordError
-from fetchbench.records.diagnosis import score_of
+from fetchbench.machine import minor_version
+from fetchbench.records.diagnosis import score_denied
 from fetchbench.records.schema import Record, canonical_json
 from fetchbench.records.store import read_record
 from fetchbench.suite.finding import is_name
@@ -84,7 +85,7 @@ def _order(record: Record) -> tuple[str, str, int]:
 
 
 def _check_alone(path: Path, record: Record) -> None:
-    request, result = record.request, record.result
+    request = record.request
     suite, method, task, file = path.relative_to(RECORDS).parts
     own = (request.method.name, request.task, f"seed{request.seed}.json")
     if own != (method, task, file):
@@ -92,12 +93,8 @@ def _check_alone(path: Path, record: Record) -> None:
     if not request.key:
         raise RecordError(f"{path}: its request has no key, so the run cannot be told from others; run it again")
     # The digest shows damage; it does not show an edit by somebody who took the digest again.
-    score = score_of(result.status, result.evaluations, request.evaluation.last)
-    if (score is None) != (result.score is None) or abs((score or 0.0) - (result.score or 0.0)) > 1e-9:
-        raise RecordError(
-            f"{path}: its score {result.score} is not what its evaluations give ({score}); "
-            "delete it and run the suite again, or restore it from version control"
-        )
+    if denied := score_denied(record):
+        raise RecordError(f"{path}: {denied}; delete it and run the suite again, or restore it from version control")
 
 
 def _check_together(records: Mapping[Path, Record]) -> None:
@@ -112,7 +109,7 @@ def _check_together(records: Mapping[Path, Record]) -> None:
             ("protocol version", "", request.protocol_version),
             ("learner version", "", request.learner_version),
             ("protocol", "", request.protocol()),
-            ("MuJoCo minor version", "", ".".join(request.mujoco.split(".")[:2])),
+            ("MuJoCo minor version", "", minor_version(request.mujoco)),
             ("method", request.method.name, _identity(request.method.model_dump(mode="json"))),
             ("reward", request.method.name, request.reward),
         ):

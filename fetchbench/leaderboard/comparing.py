@@ -14,13 +14,13 @@ from typing import TYPE_CHECKING
 from fetchbench.leaderboard import cells
 from fetchbench.leaderboard.markdown import table
 from fetchbench.leaderboard.notes import SuiteNotes
-from fetchbench.leaderboard.rows import Row
+from fetchbench.leaderboard.rows import Row, scores_and_floors
+from fetchbench.suite.reading import MOST_CONTRASTS
 
 if TYPE_CHECKING:
     from fetchbench.statistics.comparison import Comparison
 
 SEEDS_ON_ONE_TASK = 10
-MOST_CONTRASTS = 6
 
 
 @dataclass(frozen=True)
@@ -159,8 +159,7 @@ def _outcome(a: Mapping[str, Row], b: Mapping[str, Row], tasks: Sequence[str]) -
 
     if any(task not in rows or not rows[task].scored for rows in (a, b) for task in tasks):
         return None
-    scores_a, scores_b = ({task: rows[task].scores for task in tasks} for rows in (a, b))
-    floors_a, floors_b = ({task: rows[task].variance_floor for task in tasks} for rows in (a, b))
+    (scores_a, floors_a), (scores_b, floors_b) = (scores_and_floors(rows, tasks) for rows in (a, b))
     return compare(scores_a, scores_b, floors_a, floors_b)
 
 

@@ -53,7 +53,7 @@ def _section(suite: str, records: Sequence[Record], notes: SuiteNotes) -> str:
     header = ["Task", "Method", "Seeds scored", "Seeds not scored", "Seeds without a record", "Made with", "Finished", "Digest"]
     scored = sum(record.result.score is not None for record in records)
     of = f" of the {plural(len(notes.runs), 'run')} that the suite asks for" if notes.runs else ""
-    lacking = len(set(notes.runs) - {(r.request.method.name, r.request.task, r.request.seed) for r in records})
+    lacking = notes.lacking(records)
     said = f"{plural(len(records), 'record')}{of}, {scored:,} scored."
     said += f" `fetchbench run {suite}` runs the {lacking:,} that have no record." if lacking else ""
     return "\n".join([f"## {suite}", "", said, "", *table(header, "llllllll", lines)])

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from fetchbench.errors import FetchbenchError, one_line
+from fetchbench.records.schema import Record
 from fetchbench.registry import bundled_folder
 from fetchbench.suite import load_suite, suite_files
 
@@ -32,6 +33,10 @@ class SuiteNotes:
     def tasks(self) -> tuple[str, ...]:
         """The tasks that the suite asks for, each once; empty where that is not known."""
         return tuple(dict.fromkeys(task for _, task, _ in self.runs))
+
+    def lacking(self, records: Iterable[Record]) -> int:
+        """How many of the runs that the suite asks for are not among these records."""
+        return len(set(self.runs) - {(r.request.method.name, r.request.task, r.request.seed) for r in records})
 
 
 def suite_notes(warn: Callable[[str], None] = lambda _: None) -> dict[str, SuiteNotes]:

@@ -89,7 +89,7 @@ def publish(
         StorageError: A file cannot be written.
     """
     published = read_published(root)
-    names = sorted({path.stem for path in runs.glob("[!.]*.json")} if suites is None else set(suites))
+    names = suites_with_runs(runs) if suites is None else sorted(set(suites))
     reports, fresh = [], {}
     for name in names:
         found, unfinished = finished(name, runs)
@@ -108,6 +108,11 @@ def publish(
         write_atomically(root / path, pages[path])
     drawn, figures = _draw(root, expected_figures(of_suite, notes or {}))
     return PublishReport(root / BOARD, bool(changed), len(combined), drawn, figures, tuple(reports))
+
+
+def suites_with_runs(runs: Path) -> list[str]:
+    """The suites that have an index among the runs, in order of name."""
+    return sorted(path.stem for path in runs.glob("[!.]*.json"))
 
 
 def _pages(of_suite: Mapping[str, Sequence[Record]], notes: Mapping[str, SuiteNotes]) -> dict[Path, bytes]:

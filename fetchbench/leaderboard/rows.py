@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from fetchbench.protocol import Track
@@ -124,6 +124,19 @@ class Row:
     def ended(self, status: Status) -> int:
         """Number of seeds that ended so."""
         return sum(seed.status == status for seed in self.seeds)
+
+
+def scores_and_floors(
+    of_task: Mapping[str, Row], tasks: Iterable[str]
+) -> tuple[dict[str, tuple[float, ...]], dict[str, float]]:
+    """What comparisons of methods take: task -> scores, and task -> the least variance between seeds.
+
+    Args:
+        of_task: One method's rows, by task.
+        tasks: Of them, those that count.
+    """
+    counted = {task: of_task[task] for task in tasks}
+    return {task: row.scores for task, row in counted.items()}, {task: row.variance_floor for task, row in counted.items()}
 
 
 def rows(records: Iterable[Record]) -> list[Row]:

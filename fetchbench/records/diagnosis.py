@@ -66,6 +66,15 @@ def score_of(status: Status, evaluations: Sequence[EvaluationPoint], last: int) 
     return _success(evaluations[-last:])
 
 
+def score_denied(record: Record) -> str:
+    """That a record's score is not what its own evaluations give; empty where it is."""
+    result = record.result
+    score = score_of(result.status, result.evaluations, record.request.evaluation.last)
+    if (score is None) == (result.score is None) and abs((score or 0.0) - (result.score or 0.0)) <= 1e-9:
+        return ""
+    return f"its score {result.score} is not what its evaluations give ({score})"
+
+
 def takeoff(evaluations: Sequence[EvaluationPoint]) -> EvaluationPoint | None:
     """The first of two evaluations in a row with success of 0.2 or more; ``None`` if that never happened."""
     for first, second in pairwise(evaluations):

@@ -9,6 +9,7 @@ from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 from fetchbench.errors import FetchbenchError
+from fetchbench.machine import minor_version
 from fetchbench.records.schema import COMPONENT_FIELDS, Component, Execution, Method, Reward, RunRequest, sha256_of
 from fetchbench.specs import GoalSpaceSpec, GradientRoutingSpec
 from fetchbench.suite.factors import place_of
@@ -132,7 +133,7 @@ def _setting(request: RunRequest) -> dict[str, Any]:
         "protocol": request.protocol(),
         "protocol_version": request.protocol_version,
         "learner_version": request.learner_version,
-        "mujoco": ".".join(request.mujoco.split(".")[:2]),
+        "mujoco": minor_version(request.mujoco),
     }
 
 
