@@ -49,8 +49,8 @@ class Verdict:
         scores: ``(plain, fast)`` per seed.
         steps: Steps to 0.8, ``(plain, fast)`` per seed; ``None`` where a run never came to it.
         success: Difference fast - plain of the scores.
-        ratio: Ratio fast / plain of the steps; ``None`` where a run never came to 0.8.
-        holds: Whether both intervals lie within their margins.
+        ratio: Ratio fast / plain of the steps, of the pairs whose runs both came to 0.8; ``None`` where fewer than two did.
+        holds: Whether both intervals lie within their margins, and no run stayed below 0.8.
     """
 
     seeds: tuple[int, ...]
@@ -59,6 +59,11 @@ class Verdict:
     success: Paired
     ratio: Paired | None
     holds: bool
+
+    @property
+    def reached(self) -> int:
+        """Pairs of which both runs came to 0.8."""
+        return sum(None not in pair for pair in self.steps)
 
 
 def steps_to(evaluations: Sequence[EvaluationPoint], rate: float, window: int) -> float | None:
@@ -112,12 +117,12 @@ def compare(plain: Sequence[Record], fast: Sequence[Record]) -> Verdict:
     success = paired([b - a for a, b in scores])
     reached = [(a, b) for a, b in steps if a is not None and b is not None]
     ratio = None
-    if len(reached) == len(steps):
+    if len(reached) >= 2:
         logs = paired([math.log(b / a) for a, b in reached])
         ratio = Paired(math.exp(logs.mean), math.exp(logs.low), math.exp(logs.high))
     seeds = tuple(a.request.seed for a, _ in pairs)
     holds = success.within(-MARGIN_SUCCESS, MARGIN_SUCCESS)
-    holds &= ratio is not None and ratio.within(1 - MARGIN_STEPS, 1 + MARGIN_STEPS)
+    holds &= ratio is not None and ratio.within(1 - MARGIN_STEPS, 1 + MARGIN_STEPS) and len(reached) == len(steps)
     return Verdict(seeds, scores, steps, success, ratio, holds)
 
 
@@ -136,7 +141,11 @@ def table(verdict: Verdict) -> str:
         lines.append(f"| {seed} | {score[0]:.2f} | {score[1]:.2f} | {count(steps[0])} | {count(steps[1])} |")
     s, r = verdict.success, verdict.ratio
     lines += ["", f"Success, fast - float32: {s.mean:+.3f} [{s.low:+.3f}, {s.high:+.3f}]"]
-    lines.append(f"Steps to 0.8, fast / float32: {r.mean:.2f} [{r.low:.2f}, {r.high:.2f}]" if r else "Not all runs reached 0.8")
+    if r:
+        of = "" if verdict.reached == len(verdict.steps) else f", of the {verdict.reached} pairs that both reached it"
+        lines.append(f"Steps to 0.8, fast / float32: {r.mean:.2f} [{r.low:.2f}, {r.high:.2f}]{of}")
+    else:
+        lines.append("Too few runs reached 0.8")
     lines.append("Within the margins: " + ("yes" if verdict.holds else "no"))
     return "\n".join(lines)
 

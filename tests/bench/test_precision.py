@@ -55,7 +55,17 @@ def test_a_run_that_never_comes_to_it_holds_nothing():
     found = compare([run(s, [0.9] * 5) for s in range(3)], [run(s, [0.7] * 5, "bfloat16") for s in range(3)])
     assert found.ratio is None
     assert not found.holds
-    assert "Not all runs reached 0.8" in table(found)
+    assert "Too few runs reached 0.8" in table(found)
+
+
+def test_the_pairs_that_came_to_it_are_told_and_do_not_decide():
+    plain = [run(s, [0.0, 0.5, *[0.9] * 4]) for s in range(3)]
+    fast = [run(s, [0.0, 0.5, *[0.9] * 4] if s else [0.0, 0.5, *[0.7] * 4], "bfloat16") for s in range(3)]
+    found = compare(plain, fast)
+    assert (found.reached, len(found.steps)) == (2, 3)
+    assert found.ratio.mean == pytest.approx(1.0)
+    assert not found.holds
+    assert "Steps to 0.8, fast / float32: 1.00 [1.00, 1.00], of the 2 pairs that both reached it" in table(found)
 
 
 def test_other_runs_are_refused():
