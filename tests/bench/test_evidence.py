@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from fetchbench.bench import endings
 from fetchbench.bench.precision import compare, read_folder, table
 from fetchbench.bench.report import markdown
 
@@ -59,3 +60,14 @@ def test_the_bench_was_whole(measured):
 def test_precisions_learn_alike_as_quoted():
     verdict = compare(*(read_folder(EVIDENCE / "precision-v1" / precision) for precision in ("float32", "bfloat16")))
     assert quoted(EVIDENCE / "README.md", "precision") == table(verdict)
+
+
+def test_where_latent_rewards_lead_is_quoted():
+    found = endings.read(EVIDENCE / "latent-v1-endings.json")
+    assert quoted(EVIDENCE / "README.md", "endings") == endings.table(found)
+    latent = [one for one in found if one.method != "vae-features"]
+    assert len(latent) == 4
+    # What the text says of them.
+    assert all(17 <= one.along_cm <= 29 for one in latent)
+    assert all(1.7 <= one.across_cm <= 5 for one in latent)
+    assert all(one.by_height[0][2] >= 0.84 and one.by_height[-1][2] <= 0.25 for one in latent)
