@@ -1,0 +1,98 @@
+"""``python tests/run/faulty.py FAULT FOLDER``: a run to which something happens.
+
+``full:PATTERN:N``: the disk is full from the Nth write on to a file whose path matches; half of that write still fits.
+``clock:S``: after its first second by the clock, the clock is set back by S seconds.
+``memory:BYTES``: no more than so many bytes may be mapped beyond what is mapped once torch is there.
+``hung:S``: an environment worker hangs for good; it is waited for S seconds.
+"""
+
+from __future__ import annotations
+
+import builtins
+import errno
+import io
+import os
+import re
+import resource
+import signal
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+
+def full_disk(pattern: str, nth: int, folder: str) -> Callable[..., Any]:
+    """An ``open``: from the Nth matching write on, whatever is written in the folder fails."""
+    real, seen, full = io.open, 0, False
+
+    def open_(file: Any, mode: str = "r", *arguments: Any, **options: Any) -> Any:
+        nonlocal seen, full
+        opened = real(file, mode, *arguments, **options)
+        path = os.fspath(file) if isinstance(file, str | os.PathLike) else ""
+        if not str(path).startswith(folder) or not set(mode) & set("wax+"):
+            return opened
+        if not full and re.search(pattern, str(path)):
+            seen += 1
+            full = seen >= nth
+        if full:
+            refuse(opened, opened.write)
+        return opened
+
+    return open_
+
+
+def refuse(file: Any, write: Callable[[Any], int]) -> None:
+    """Let half of what is written fit."""
+
+    def half(data: Any) -> int:
+        write(data[: len(data) // 2])
+        file.flush()
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    file.write = half
+
+
+def set_the_clock_back(by_s: float) -> None:
+    real, began = time.time, time.time()
+    time.time = lambda: real() - by_s if real() > began + 1 else real()
+
+
+def take_memory(spare: int) -> None:
+    import torch  # noqa: F401  what it maps is not counted
+
+    used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+    resource.setrlimit(resource.RLIMIT_AS, (used + spare, used + spare))
+
+
+def hang_a_worker(patience_s: float) -> None:
+    from fetchbench.environment import vector
+
+    real = vector.VectorEnvironment.__init__
+
+    def start(self: Any, *arguments: Any, **options: Any) -> None:
+        real(self, *arguments, **options)
+        self._timeout_s = patience_s
+        os.kill(self.processes[0], signal.SIGSTOP)
+
+    vector.VectorEnvironment.__init__ = start  # type: ignore[method-assign]
+
+
+def main(fault: str, folder: str) -> None:
+    kind, _, rest = fault.partition(":")
+    if kind == "full":
+        pattern, _, nth = rest.rpartition(":")
+        builtins.open = io.open = full_disk(pattern, int(nth), folder)
+    elif kind == "clock":
+        set_the_clock_back(float(rest))
+    elif kind == "memory":
+        take_memory(int(rest))
+    elif kind == "hung":
+        hang_a_worker(float(rest))
+    from fetchbench.run.__main__ import main as run
+
+    run([folder])
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
