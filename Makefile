@@ -27,7 +27,7 @@ format: $(STAMP)
 	$(BIN)/ruff format .
 
 lock: $(STAMP)  ## resolve the newest dependencies anew
-	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --extra bench --extra dev --no-annotate --no-header \
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --extra bench --extra ray --extra slurm --extra dev --no-annotate --no-header \
 	    --upgrade pyproject.toml --output-file requirements.lock
 
 clean:

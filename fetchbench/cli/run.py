@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from fetchbench.cli import text
+from fetchbench.errors import FetchbenchError
 from fetchbench.run.interrupts import INTERRUPTED
 
 if TYPE_CHECKING:
@@ -33,7 +34,21 @@ RUNS = Path("runs")
 @click.option(
     "--seed", "seeds", multiple=True, type=click.IntRange(min=0), metavar="N", help="Run this seed alone (may be repeated)."
 )
-@click.option("--jobs", type=click.IntRange(min=1), metavar="N", help="Runs at a time; as many as cores or GPUs allow.")
+@click.option(
+    "--executor",
+    type=click.Choice(["local", "ray", "slurm"]),
+    default="local",
+    show_default=True,
+    help="Who starts runs: this machine, a Ray cluster, SLURM.",
+)
+@click.option(
+    "--executor-option",
+    "executor_options",
+    multiple=True,
+    metavar="NAME=VALUE",
+    help="Of Ray (address) or SLURM (partition, time, ...; may be repeated).",
+)
+@click.option("--jobs", type=click.IntRange(min=1), metavar="N", help="Runs at a time; as many as there is room for.")
 @click.option(
     "--retries",
     type=click.IntRange(0, 100),
@@ -73,6 +88,8 @@ def run(
     methods: tuple[str, ...],
     tasks: tuple[str, ...],
     seeds: tuple[int, ...],
+    executor: str,
+    executor_options: tuple[str, ...],
     jobs: int | None,
     retries: int,
     device: str,
@@ -85,8 +102,9 @@ def run(
     Run it again to resume: finished runs are skipped, stopped ones go on from their checkpoint.
     """
     from fetchbench.cli.progress import display
-    from fetchbench.execution import begin, default_slots, execute, plan
+    from fetchbench.execution import begin, execute, launcher, plan
 
+    chosen = launcher(executor, named_values(executor_options))
     planned = plan(
         suite,
         RUNS,
@@ -100,15 +118,37 @@ def run(
         compile_=compile_,
     )
     prepared = begin(planned, RUNS)
-    slots = jobs or default_slots(planned.execution.device, threads)
-    _print_start(planned, prepared, slots)
-    with display() as watch:
-        outcomes = execute(
-            prepared, slots=slots, plugins=plugins, suite_sha256=planned.suite.sha256, watch=watch, retries=retries
-        )
+    missing = sum(not (job.directory / "record.json").exists() for job in prepared)
+    if not missing:
+        chosen = launcher("local", {})  # no scheduler has to be reached
+    with chosen:
+        slots = jobs or chosen.slots(planned.execution, missing)
+        _print_start(planned, prepared, slots)
+        with display() as watch:
+            outcomes = execute(
+                prepared,
+                slots=slots,
+                plugins=plugins,
+                suite_sha256=planned.suite.sha256,
+                watch=watch,
+                launcher=chosen,
+                retries=retries,
+            )
     _print_board(planned)
     _print_end(planned, outcomes)
     context.exit(exit_code(outcomes, planned.lacking))
+
+
+def named_values(options: Sequence[str]) -> dict[str, str]:
+    """``["time=60"]`` -> ``{"time": "60"}``.
+
+    Raises:
+        FetchbenchError: One of them is not ``NAME=VALUE``.
+    """
+    for option in options:
+        if not option.partition("=")[0] or "=" not in option:
+            raise FetchbenchError(f"--executor-option {option!r}: write NAME=VALUE, partition=gpu say")
+    return {name: value for name, _, value in (option.partition("=") for option in options)}
 
 
 def exit_code(outcomes: Sequence[Outcome], lacking: Collection[str] = ()) -> int:

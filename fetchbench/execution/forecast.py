@@ -25,13 +25,13 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from fetchbench.execution.jobs import RECORDED, read_request
 from fetchbench.execution.local import usable_cores
-from fetchbench.execution.status import RunStatus, run_status, statuses, still_asked_for
+from fetchbench.execution.status import RunStatus, run_status, statuses
 from fetchbench.machine import bfloat16_instructions, gpu_name, minor_version, processor_name
 from fetchbench.protocol import Budget, Evaluation, LearnerSettings
 from fetchbench.records.schema import Component, Cost, Method, RunRequest, Status
 from fetchbench.registry import bundled_folder
 from fetchbench.statistics import binomial_variance
-from fetchbench.suite import Suite, SuiteIndex
+from fetchbench.suite import Suite, SuiteIndex, still_asked_for
 
 RULE = (
     "a run takes what the nearest past run took on this hardware, by steps or updates, whichever gives more; it must have had "

@@ -17,9 +17,9 @@ from pathlib import Path
 from fetchbench.environment.tasks import get_task
 from fetchbench.execution.forecast import Prediction, memory_of
 from fetchbench.execution.jobs import own_record, prepare
-from fetchbench.execution.local import execute
 from fetchbench.execution.planning import Plan
 from fetchbench.execution.progress import Progress
+from fetchbench.execution.scheduling import execute
 from fetchbench.protocol import Budget, Evaluation
 from fetchbench.records.schema import Record, RunRequest
 from fetchbench.suite import run_key

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import math
 import os
 import time
 from collections import deque
@@ -12,8 +11,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from fetchbench.errors import StorageError
+from fetchbench.errors import StorageError, one_line
 from fetchbench.execution.jobs import Job, State
+from fetchbench.protocol import LARGEST_NUMBER
 from fetchbench.records.store import storage_errors
 
 RECENT_S = 120.0
@@ -96,7 +96,7 @@ class MetricsFollower:
         for line in self._new_lines():
             try:
                 value = json.loads(line)
-            except ValueError:
+            except (ValueError, RecursionError):  # torn, or nested beyond what anybody writes
                 continue
             if isinstance(value, dict):
                 self._take(value)
@@ -159,7 +159,7 @@ class MetricsFollower:
             if self.success is not None:
                 self.evaluations += ((int(steps), self.success),)
         elif kind == "notice":
-            self.notice = self._next_notice = str(line.get("text", ""))
+            self.notice = self._next_notice = one_line(line.get("text", ""))
 
     @property
     def steps_per_s(self) -> float | None:
@@ -214,6 +214,7 @@ def read_progress(job: Job, state: State) -> Progress:
 
 
 def _number(value: object) -> float | None:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+    """What can be counted with; JSON has numbers that no float holds."""
+    if isinstance(value, bool) or not isinstance(value, int | float) or not -LARGEST_NUMBER <= value <= LARGEST_NUMBER:
         return None
     return float(value)

@@ -10,8 +10,8 @@ from typing import Any, Literal, TypeAlias
 
 from fetchbench.errors import FetchbenchError
 from fetchbench.execution.jobs import prepare
-from fetchbench.execution.local import COMMAND, execute
 from fetchbench.execution.progress import Progress
+from fetchbench.execution.scheduling import COMMAND, execute
 from fetchbench.records.schema import LATER_FIELDS, Provenance, Record, Result
 from fetchbench.records.store import read_record
 from fetchbench.statistics import binomial_variance, student_quantile

@@ -10,13 +10,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from fetchbench.errors import RecordError, StorageError
+from fetchbench.errors import RecordError, StorageError, one_line
 from fetchbench.execution.jobs import Job, State, own_record, read_request
 from fetchbench.execution.progress import Progress, read_progress
-from fetchbench.protocol import LEARNER_VERSION, PROTOCOL_VERSION
 from fetchbench.records.schema import Record, RunRequest
 from fetchbench.records.store import read_lines
-from fetchbench.suite import IndexedRun, Suite, SuiteIndex
+from fetchbench.suite import IndexedRun, Suite, SuiteIndex, still_asked_for
 
 SILENT_S = 900.0
 """A run that has written nothing for so long may hang. Episodes, evaluations and probes take minutes at most."""
@@ -174,37 +173,9 @@ def _owner(directory: Path) -> str:
     """Who says that it holds the lock."""
     try:
         said = json.loads((directory / "lock").read_bytes())
-        return f"process {int(said['pid'])} on {said['host']}"
-    except (OSError, ValueError, KeyError, TypeError):
+        return f"process {int(said['pid'])} on {one_line(said['host'])}"
+    except (OSError, ValueError, KeyError, TypeError, OverflowError, RecursionError):
         return "a process that has not said which"
-
-
-def still_asked_for(request: RunRequest, suite: Suite, asked: dict[str, Any], *, indexed: bool = False) -> bool:
-    """Whether a suite still asks for this run, as far as one can tell without loading its plugins.
-
-    Args:
-        asked: Empty at first; it keeps what is the same for all runs of a suite.
-        indexed: Whether the suite's index, written for this very file, lists the run: then the method is the declared one.
-            An encoder that needs a frame size of its own makes the two look different.
-    """
-    if not asked:
-        fields = {name: getattr(suite, name) for name in ("scene", "learner", "budget", "evaluation", "stop")}
-        asked["protocol"] = request.model_copy(update=fields | {"pixel_track": suite.track}).protocol()
-        asked["methods"] = {method.name: _declared(method.model_dump(mode="json")) for method in suite.methods}
-    if request.protocol() != asked["protocol"]:
-        return False
-    if (request.protocol_version, request.learner_version) != (PROTOCOL_VERSION, LEARNER_VERSION):
-        return False
-    declared = asked["methods"].get(request.method.name)
-    return indexed or declared is None or declared == _declared(request.method.model_dump(mode="json"))
-
-
-def _declared(value: Any) -> Any:
-    """A method as a suite declares it: without what resolving its components added."""
-    if isinstance(value, dict):
-        added = ("provider", "version", "source_sha256", "licence")
-        return {key: _declared(inner) for key, inner in value.items() if key not in added}
-    return value
 
 
 def held(directory: Path) -> bool:

@@ -12,7 +12,7 @@ import pytest
 from leaderboard.factory import make_record
 
 from execution.stand_in import Watcher, make_jobs, run, set_mode, starts
-from fetchbench.execution import Job, default_slots, inspect, local
+from fetchbench.execution import Job, default_slots, inspect, scheduling
 
 
 def interrupt() -> None:
@@ -250,7 +250,7 @@ def test_no_retries(tmp_path):
 
 @pytest.fixture
 def impatient(monkeypatch):
-    monkeypatch.setattr(local, "_ELSEWHERE_S", 0.02)
+    monkeypatch.setattr(scheduling, "_ELSEWHERE_S", 0.02)
 
 
 def test_what_another_command_is_at_is_left_to_it_and_taken_over_when_it_dies(tmp_path, impatient):
