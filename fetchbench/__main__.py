@@ -65,7 +65,10 @@ def _drop_output() -> None:
 
 
 def _fail(message: str) -> int:
-    click.echo(f"error: {message}", err=True)
+    from fetchbench.cli.text import visible
+
+    # Names and keys of files that others wrote stand in it; the lines are the message's own.
+    click.echo("\n".join(map(visible, f"error: {message}".split("\n"))), err=True)
     return 2
 
 

@@ -22,10 +22,13 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable, Sequence
 
+_MOST_LISTED = 100
+"""Names in a message."""
+
 
 def one_line(text: object) -> str:
-    """An error's text without line breaks: messages are one line."""
-    return " ".join(str(text).split())
+    """Text without line breaks, nor any other character that a terminal obeys or nobody sees: messages are one line."""
+    return " ".join("".join(char if char.isprintable() else " " for char in str(text)).split())
 
 
 class FetchbenchError(Exception):
@@ -38,18 +41,19 @@ class UnknownNameError(FetchbenchError):
     Args:
         kind: What the name should have named, in the singular: ``"suite"``.
         name: What was asked for.
-        known: Every name there is; the closest is suggested and all are listed.
+        known: Every name there is; the closest is suggested and all are listed, or the first of very many.
         hint: One more sentence on what to do.
     """
 
     def __init__(self, kind: str, name: str, known: Iterable[str], hint: str = "") -> None:
-        known = sorted(known)
+        known = sorted(map(one_line, known))
         text = f"unknown {kind} {name!r}"
         if close := difflib.get_close_matches(name, known, n=1):
             text += f"; did you mean {close[0]!r}?"
         else:
             text += "."
-        text += f" Known: {', '.join(known)}." if known else f" No {kind} is known."
+        more = f" and {len(known) - _MOST_LISTED:,} more" if len(known) > _MOST_LISTED else ""
+        text += f" Known: {', '.join(known[:_MOST_LISTED])}{more}." if known else f" No {kind} is known."
         super().__init__(text + (f" {hint}" if hint else ""))
         self.kind = kind
         self.name = name

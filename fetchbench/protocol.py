@@ -6,6 +6,7 @@ A suite file fills these models; a run's request and its record carry them whole
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Annotated, Literal, Self, TypeAlias
 
@@ -29,13 +30,42 @@ TRACKS: Mapping[Track, str] = {
 PIXEL_TRACKS: tuple[Track, ...] = ("pixels", "pixels-only", "pixels-privileged", "image-goal")
 
 
+LARGEST_COUNT = 2**53
+"""Whole numbers beyond it are not exact where they meet fractions."""
+
+LARGEST_NUMBER = 1e100
+"""So large that nothing measured comes near, and small enough that sums and squares stay finite."""
+
+
 class Settings(BaseModel):
     """Base of every settings model: unknown fields are errors, values are frozen, types are not guessed at.
 
-    Every number is finite, since JSON has no other and a request could not be read back.
+    Every number is finite, since JSON has no other and a request could not be read back, and none is so large that reckoning
+    with it fails.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
+
+    @model_validator(mode="after")
+    def _no_number_is_beyond_reckoning(self) -> Self:
+        for field, value in self.__dict__.items():
+            if (number := _beyond_reckoning(value)) is not None:
+                raise ValueError(f"{field} = {_power_of_ten(number)}: no number here is so large")
+        return self
+
+
+def _beyond_reckoning(value: object) -> int | float | None:
+    """The first number in a value that is too large; ``None`` where there is none. Models inside have looked themselves."""
+    if isinstance(value, int | float):
+        return value if abs(value) > (LARGEST_COUNT if isinstance(value, int) else LARGEST_NUMBER) else None
+    inside = value.values() if isinstance(value, dict) else value if isinstance(value, list | tuple) else ()
+    return next((number for inner in inside if (number := _beyond_reckoning(inner)) is not None), None)
+
+
+def _power_of_ten(number: int | float) -> str:
+    """Roughly, for a message: whole numbers may have thousands of digits."""
+    digits = len(str(abs(number))) if isinstance(number, int) else int(math.log10(abs(number))) + 1
+    return f"{'-' if number < 0 else ''}1e{digits - 1}"
 
 
 class Scene(Settings):

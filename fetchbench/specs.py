@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, TypeAlias
 
 if TYPE_CHECKING:
@@ -20,6 +20,14 @@ _NAME = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
 def _check_name(kind: str, name: object) -> None:
     if not isinstance(name, str) or not _NAME.fullmatch(name):
         raise ValueError(f"{kind} name {name!r}: use lower-case letters, digits and single hyphens, as in 'four-conv'")
+
+
+def _check_texts(kind: str, spec: Any) -> None:
+    """Tables, pages and records show them: what is no text would fail there, far from the plugin."""
+    for one in fields(spec):
+        value = getattr(spec, one.name)
+        if one.type == "str" and not isinstance(value, str):
+            raise TypeError(f"{kind} {spec.name!r}: {one.name} = {value!r}: must be text")
 
 
 def _check_build(kind: str, name: str, build: object) -> None:
@@ -112,6 +120,10 @@ class WeightsSpec:
     sha256: str | None = None
     hub: str = ""
 
+    def __post_init__(self) -> None:
+        if not isinstance(self.file, str) or not self.file or "/" in self.file or self.file in (".", ".."):
+            raise ValueError(f"weights file {self.file!r}: must be the name of a file, without a folder")
+
 
 @dataclass(frozen=True)
 class EncoderSpec:
@@ -163,8 +175,11 @@ class EncoderSpec:
     def __post_init__(self) -> None:
         _check_name("encoder", self.name)
         _check_build("encoder", self.name, self.build)
+        _check_texts("encoder", self)
         if self.input not in ("stack", "frame"):
             raise ValueError(f"encoder {self.name!r}: input = {self.input!r}: must be 'stack' or 'frame'")
+        if self.weights is not None and not isinstance(self.weights, WeightsSpec):
+            raise TypeError(f"encoder {self.name!r}: weights = {self.weights!r}: must be a WeightsSpec or None")
         if self.frame_size is not None and not 16 <= self.frame_size <= 512:
             raise ValueError(f"encoder {self.name!r}: frame_size = {self.frame_size}: must be 16 to 512")
 
@@ -202,6 +217,7 @@ class AugmentationSpec:
     def __post_init__(self) -> None:
         _check_name("augmentation", self.name)
         _check_build("augmentation", self.name, self.build)
+        _check_texts("augmentation", self)
         if not isinstance(self.draws, int) or self.draws < 0:
             raise ValueError(f"augmentation {self.name!r}: draws = {self.draws!r}: must be an integer, 0 or more")
 
@@ -269,6 +285,7 @@ class AuxiliaryLossSpec:
     def __post_init__(self) -> None:
         _check_name("auxiliary loss", self.name)
         _check_build("auxiliary loss", self.name, self.build)
+        _check_texts("auxiliary loss", self)
         for what, value, low in (
             ("period", self.period, 1),
             ("horizon", self.horizon, 1),
@@ -372,6 +389,7 @@ class GradientRoutingSpec:
 
     def __post_init__(self) -> None:
         _check_name("gradient routing", self.name)
+        _check_texts("gradient routing", self)
         if self.encoders not in (1, 2):
             raise ValueError(f"gradient routing {self.name!r}: encoders = {self.encoders!r}: must be 1 or 2")
         for loss in ("critic", "actor", "auxiliary"):
@@ -436,6 +454,7 @@ class GoalSpaceSpec:
     def __post_init__(self) -> None:
         _check_name("goal space", self.name)
         _check_build("goal space", self.name, self.build)
+        _check_texts("goal space", self)
         if abs(sum(self.shares.values()) - 1) > 1e-9:
             raise ValueError(f"goal space {self.name!r}: shares {dict(self.shares)} must sum to 1")
         if self.draws != "feature" and (isinstance(self.draws, bool) or not isinstance(self.draws, int) or self.draws < 0):

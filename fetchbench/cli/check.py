@@ -81,7 +81,7 @@ def _read(options: tuple[str, ...]) -> dict[str, Any]:
             raise click.UsageError(f"--option {option}: write NAME=VALUE")
         try:
             read[name] = json.loads(value)
-        except ValueError:
+        except (ValueError, RecursionError):
             read[name] = value
     return read
 

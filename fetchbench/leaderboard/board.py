@@ -86,7 +86,7 @@ def board(suites: Mapping[str, Sequence[Record]], notes: Mapping[str, SuiteNotes
     total = sum(map(len, suites.values()))
     sections = [_INTRODUCTION]
     if suites:
-        links = " · ".join(f"[{suite}](#{anchor(suite)})" for suite in suites)
+        links = " · ".join(f"[{escape(suite)}](#{anchor(suite)})" for suite in suites)
         sections.append(
             f"Suites: {links}. {plural(total, 'record')} in [`records/`](records); [CHANGES.md](CHANGES.md) says of every row "
             "what it rests on, and what is not there."
@@ -104,7 +104,7 @@ def anchor(heading: str) -> str:
 
 def _section(suite: str, records: Sequence[Record], notes: SuiteNotes) -> str:
     found = rows(records)
-    lines = [f"## {suite}", ""]
+    lines = [f"## {escape(suite)}", ""]
     lines += [escape(notes.title), ""] if notes.title else []
     lines += [*captions.captions(suite, records, found), ""]
     if missing := _missing(suite, records, notes):
@@ -115,7 +115,7 @@ def _section(suite: str, records: Sequence[Record], notes: SuiteNotes) -> str:
     shared, arithmetic = captions.shared_parts(found), captions.shared_arithmetic(found)
     own = {row.method.name: _own(row, shared, bool(arithmetic)) for row in found}
     for task, of_task in tasks.items():
-        lines += [f"### {task}", "", *_results(of_task, own), ""]
+        lines += [f"### {escape(task)}", "", *_results(of_task, own), ""]
     if len(tasks) == 1 and (note := coverage_note(row.scored for row in found if not row.anchor)):
         lines += [note, ""]
     if any(row.scores for row in found):
@@ -129,11 +129,13 @@ def _section(suite: str, records: Sequence[Record], notes: SuiteNotes) -> str:
 
 
 def _missing(suite: str, records: Sequence[Record], notes: SuiteNotes) -> str:
-    """How many of the suite's runs have no record, and what runs them."""
+    """How many of the suite's runs have no record, or one of another form of the suite, and what runs them."""
     if not (lacking := notes.lacking(records)):
         return ""
+    outdated = len(notes.outdated(records))
+    old = f", or one from before its file was changed ({outdated:,})" if outdated else ""
     return (
-        f"**Not all run**: {lacking:,} of the suite's {plural(len(notes.runs), 'run')} have no record yet; "
+        f"**Not all run**: {lacking:,} of the suite's {plural(len(notes.runs), 'run')} have no record yet{old}; "
         f"`fetchbench run {suite}` runs what is missing."
     )
 
@@ -143,7 +145,7 @@ def _figures(suite: str) -> list[str]:
     lines = []
     for name, figure in FIGURES.items():
         place = f"figures/{suite}/{name}"
-        lines += [f"[![{figure.title}, {suite}]({place}.svg)]({place}.png)", "", f"*{figure.caption}*", ""]
+        lines += [f"[![{figure.title}, {escape(suite)}]({place}.svg)]({place}.png)", "", f"*{figure.caption}*", ""]
     return lines[:-1]
 
 
@@ -208,7 +210,7 @@ def _result(row: Row, own: str) -> dict[str, str]:
 
 
 def _name(row: Row | SuiteRow, own: str = "") -> str:
-    name = f"*{row.method.name}* (anchor)" if row.anchor else f"**{row.method.name}**"
+    name = f"*{escape(row.method.name)}* (anchor)" if row.anchor else f"**{escape(row.method.name)}**"
     return f"{name}<br><sub>{escape(own)}</sub>" if own else name
 
 
@@ -249,14 +251,16 @@ def _over_tasks(found: Sequence[SuiteRow], tasks: Sequence[str]) -> list[str]:
     """A line per method; a task's cell is its mean and how many of its seeds are solved. Says which tasks nobody has."""
     scored = {task for row in found for task, of_task in row.of_task.items() if of_task.scored}
     lacking = [task for task in tasks if task not in scored]
-    said = [f"No method has a mean or a rank yet: no run of {', '.join(lacking)} has a score.", ""] if lacking else []
+    said = (
+        [f"No method has a mean or a rank yet: no run of {', '.join(map(escape, lacking))} has a score.", ""] if lacking else []
+    )
     lines = []
     for row in found:
         means = [_task_mean(of_task) for of_task in map(row.of_task.get, tasks)]
         flags = ["privileged"] if row.method.track == "pixels-privileged" else []
         status = "<br>".join([row.evidence, *flags])
         lines.append([cells.rank(row), _name(row), _success(row), cells.rate(row.area), *means, status])
-    header = ["Rank", "Method", "Mean success [95 %]", "Area", *tasks, "Status"]
+    header = ["Rank", "Method", "Mean success [95 %]", "Area", *map(escape, tasks), "Status"]
     return [*said, *table(header, "clcc" + "c" * len(tasks) + "l", lines)]
 
 
@@ -283,7 +287,7 @@ def _methods(found: Sequence[Row]) -> list[str]:
         weight = f", weight {method.auxiliary_weight:g}" if method.auxiliary_weight != 1 else ""
         lines.append(
             {
-                "Method": method.name,
+                "Method": escape(method.name),
                 "Track": method.track,
                 "Input": cells.input_size(method),
                 "Encoder": label(method.encoder),

@@ -51,7 +51,7 @@ def shared_arithmetic(found: Sequence[Row]) -> str:
 
 def _protocol(request: RunRequest, found: Sequence[Row]) -> list[str]:
     learner, scene, evaluation = request.learner, request.scene, request.evaluation
-    tasks = ", ".join(dict.fromkeys(row.task for row in found))
+    tasks = ", ".join(dict.fromkeys(escape(row.task) for row in found))
     buffer = "the whole run" if learner.buffer_steps is None else f"{learner.buffer_steps:,} steps"
     entropy = f"fixed at {learner.entropy_coefficient:g}"
     if learner.entropy == "learned":

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
+from fetchbench.leaderboard.markdown import escape
 from fetchbench.leaderboard.rows import DECIMALS, Row, SeedScore
 from fetchbench.records.schema import Method
 from fetchbench.statistics import Interval, shown
@@ -90,7 +91,7 @@ def probe(row: Row, position: str) -> str:
     found = [score for score in row.probes if score.position == position]
     if len(found) == 1:
         return correlation(found[0].r2)
-    parts = [f"{correlation(score.r2)} {score.encoder.removesuffix(' encoder')}" for score in reversed(found)]
+    parts = [f"{correlation(score.r2)} {escape(score.encoder.removesuffix(' encoder'))}" for score in reversed(found)]
     return "<br>".join(parts) or MISSING
 
 

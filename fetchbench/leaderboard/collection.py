@@ -32,15 +32,34 @@ def record_path(suite: str, method: str, task: str, seed: int) -> Path:
     return RECORDS / suite / method / task / f"seed{seed}.json"
 
 
+def refuse_links(root: Path, folder: Path) -> None:
+    """Refuse symbolic links in a folder that is published to: what is written or removed there may lie anywhere.
+
+    Args:
+        root: The workspace.
+        folder: Relative to it.
+
+    Raises:
+        RecordError: It is one, or one lies in it.
+    """
+    for path in (root / folder, *(root / folder).rglob("*")):
+        if path.is_symlink():
+            raise RecordError(
+                f"{path.relative_to(root)}: a symbolic link, and what is published there would lie elsewhere; "
+                "put the folder or the file itself in its place"
+            )
+
+
 def read_published(root: Path) -> dict[Path, Record]:
     """Every published record of a workspace, by its path relative to the workspace.
 
     Hidden files and files that are not JSON are left alone.
 
     Raises:
-        RecordError: A file that is no record, was edited, or lies in the wrong place.
+        RecordError: A file that is no record, was edited, or lies in the wrong place; or a symbolic link.
     """
     folder = root / RECORDS
+    refuse_links(root, RECORDS)
     found = {}
     for path in sorted(folder.rglob("*.json")):
         inside = path.relative_to(folder).parts
@@ -93,7 +112,9 @@ def _check_alone(path: Path, record: Record) -> None:
     if not request.key:
         raise RecordError(f"{path}: its request has no key, so the run cannot be told from others; run it again")
     # The digest shows damage; it does not show an edit by somebody who took the digest again.
-    if denied := score_denied(record):
+    steps = [point.steps for point in record.result.evaluations]
+    denied = score_denied(record) or ("its evaluations are not by rising step" if steps != sorted(set(steps)) else "")
+    if denied:
         raise RecordError(f"{path}: {denied}; delete it and run the suite again, or restore it from version control")
 
 

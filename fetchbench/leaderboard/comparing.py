@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from fetchbench.leaderboard import cells
-from fetchbench.leaderboard.markdown import table
+from fetchbench.leaderboard.markdown import escape, table
 from fetchbench.leaderboard.notes import SuiteNotes
 from fetchbench.leaderboard.rows import Row, scores_and_floors
 from fetchbench.suite.reading import MOST_CONTRASTS
@@ -169,7 +169,7 @@ def _table(compared: Sequence[Compared]) -> list[str]:
 
 
 def _line(line: Compared) -> list[str]:
-    names = [f"**{line.first}**", line.second]
+    names = [f"**{escape(line.first)}**", escape(line.second)]
     if line.outcome is None:
         return [*names, *[cells.MISSING] * 4, "not all run"]
     outcome = line.outcome

@@ -5,7 +5,7 @@ A pure function of the published records and the suite files, like the page: its
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from fetchbench.leaderboard.captions import plural
 from fetchbench.leaderboard.cells import MISSING
@@ -49,28 +49,37 @@ def _section(suite: str, records: Sequence[Record], notes: SuiteNotes) -> str:
     there: dict[tuple[str, str], list[Record]] = {}
     for record in records:
         there.setdefault((record.request.task, record.request.method.name), []).append(record)
-    lines = [_line(key, there.get(key, []), asked.get(key), bool(asked)) for key in sorted({*asked, *there})]
+    outdated = {(r.request.task, r.request.method.name, r.request.seed) for r in notes.outdated(records)}
+    lines = [_line(key, there.get(key, []), asked.get(key), bool(asked), outdated) for key in sorted({*asked, *there})]
     header = ["Task", "Method", "Seeds scored", "Seeds not scored", "Seeds without a record", "Made with", "Finished", "Digest"]
     scored = sum(record.result.score is not None for record in records)
     of = f" of the {plural(len(notes.runs), 'run')} that the suite asks for" if notes.runs else ""
     lacking = notes.lacking(records)
     said = f"{plural(len(records), 'record')}{of}, {scored:,} scored."
     said += f" `fetchbench run {suite}` runs the {lacking:,} that have no record." if lacking else ""
-    return "\n".join([f"## {suite}", "", said, "", *table(header, "llllllll", lines)])
+    return "\n".join([f"## {escape(suite)}", "", said, "", *table(header, "llllllll", lines)])
 
 
-def _line(key: tuple[str, str], records: Sequence[Record], asked: Sequence[int] | None, known: bool) -> list[str]:
+def _line(
+    key: tuple[str, str],
+    records: Sequence[Record],
+    asked: Sequence[int] | None,
+    known: bool,
+    outdated: Collection[tuple[str, str, int]],
+) -> list[str]:
     task, method = key
     found = sorted(records, key=lambda record: record.request.seed)
     seeds = {record.request.seed for record in found}
     lacking = [seed for seed in asked or () if seed not in seeds]
-    name = method
+    name = escape(method)
     if known and asked is None:
         name += " (not in the suite's file: `--plugin`)"
     elif asked is not None and (more := sorted(seeds - set(asked))):
         name += f" (seeds {_listed(more)} are not in the suite's file)"
+    if old := [seed for seed in sorted(seeds) if (task, method, seed) in outdated]:
+        name += f" (seeds {_listed(old)} are of an earlier form of the suite's file)"
     return [
-        task,
+        escape(task),
         name,
         _scored(found),
         "<br>".join(f"{r.request.seed} failed: {escape(r.result.reason or 'no reason given')}" for r in _ended(found, "failed"))
@@ -132,7 +141,7 @@ def _not_run(notes: Mapping[str, SuiteNotes]) -> list[str]:
     if not notes:
         return []
     lines = [
-        [suite, escape(note.title) or MISSING, f"{len(note.runs):,}", f"`fetchbench run {suite}`"]
+        [escape(suite), escape(note.title) or MISSING, f"{len(note.runs):,}", f"`fetchbench run {suite}`"]
         for suite, note in sorted(notes.items())
     ]
     said = "These suites of fetchbench have no record on the board: they were not run, or not published."

@@ -5,12 +5,13 @@ from __future__ import annotations
 import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
 from fetchbench.errors import FetchbenchError, RecordError
 from fetchbench.leaderboard.board import board
-from fetchbench.leaderboard.collection import by_suite, read_published, record_path, suites_of
+from fetchbench.leaderboard.collection import by_suite, read_published, record_path, refuse_links, suites_of
+from fetchbench.leaderboard.figures import FOLDER as FIGURES_FOLDER
 from fetchbench.leaderboard.figures import data_sha256, expected_figures, present_figures, read_sha256
 from fetchbench.leaderboard.manifest import manifest
 from fetchbench.leaderboard.notes import SuiteNotes
@@ -89,6 +90,7 @@ def publish(
         StorageError: A file cannot be written.
     """
     published = read_published(root)
+    refuse_links(root, FIGURES_FOLDER)
     names = suites_with_runs(runs) if suites is None else sorted(set(suites))
     reports, fresh = [], {}
     for name in names:
@@ -151,6 +153,7 @@ def check(root: Path, notes: Mapping[str, SuiteNotes] | None = None) -> None:
         RecordError: Anything differs or is missing, a figure is there that no record gives, or a record is refused.
     """
     of_suite = by_suite(read_published(root))
+    refuse_links(root, FIGURES_FOLDER)
     for path, expected in _pages(of_suite, notes or {}).items():
         _check_text(path, _read(root / path), expected)
     figures = expected_figures(of_suite, notes or {})
@@ -206,7 +209,7 @@ def finished(suite: str, runs: Path) -> tuple[dict[Path, Record], int]:
     unfinished = 0
     index = read_index(runs, suite)
     for run in index.runs if index else []:
-        source = runs / _inside(run.directory, suite, runs) / "record.json"
+        source = runs / run.directory / "record.json"
         path = record_path(suite, run.method, run.task, run.seed)
         if not source.is_file():
             unfinished += 1
@@ -222,16 +225,6 @@ def finished(suite: str, runs: Path) -> tuple[dict[Path, Record], int]:
             raise FetchbenchError(f"{runs / suite}.json: lists {run.method}, {run.task}, seed {run.seed} twice")
         found[path] = record
     return found, unfinished
-
-
-def _inside(directory: str, suite: str, runs: Path) -> PurePosixPath:
-    path = PurePosixPath(directory)
-    if path.is_absolute() or ".." in path.parts or not path.parts:
-        raise FetchbenchError(
-            f"{runs / suite}.json: directory {directory!r} does not lie in {runs}; "
-            f"`fetchbench run {suite}` writes the index again"
-        )
-    return path
 
 
 def _compare(suite: str, found: Mapping[Path, Record], published: Mapping[Path, Record], unfinished: int) -> SuiteReport:

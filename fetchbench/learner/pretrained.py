@@ -227,12 +227,8 @@ def _read(path: Path) -> dict[str, Any]:
             return load_file(path)
         content = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:
-        # torch's own text advises to read the file without protection.
-        if code := re.search(r"GLOBAL ([\w.]+)", str(error)):
-            raise PluginError(
-                f"{path} is refused: it holds more than tensors ({code[1]}), and reading that would run code from the file. "
-                "Nothing of it was run; save its state dict alone"
-            ) from error
+        if code := code_found(error):
+            raise PluginError(f"{path} is refused: {code}; save its state dict alone") from error
         raise PluginError(
             f"{path} cannot be read as a checkpoint (safetensors or torch.save): it is damaged, cut short or something else; "
             f"it has {path.stat().st_size} bytes and starts with {start!r}"
@@ -240,6 +236,17 @@ def _read(path: Path) -> dict[str, Any]:
     if not isinstance(content, dict):
         raise PluginError(f"{path} holds a {type(content).__name__}, not a state dict")
     return content
+
+
+def code_found(error: Exception) -> str:
+    """That torch met code where it was to read tensors alone; empty where something else was wrong.
+
+    torch's own text advises to read the file without protection, and is no message for anybody.
+    """
+    found = re.search(r"GLOBAL ([\w.]+)", str(error))
+    if found is None:
+        return ""
+    return f"it holds more than tensors ({found[1]}), and reading that would run code from the file. Nothing of it was run"
 
 
 def _selected(

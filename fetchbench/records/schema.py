@@ -58,6 +58,16 @@ class Component(Settings):
                 raise ValueError(f"option {name!r} holds a number that is not finite")
         return options
 
+    @field_validator("wraps")
+    @classmethod
+    def _shallow(cls, wraps: Component | None) -> Component | None:
+        depth, inner = 1, wraps
+        while inner is not None:
+            depth, inner = depth + 1, inner.wraps
+        if depth > MOST_NESTED:
+            raise ValueError(f"{depth} components in one another: {MOST_NESTED} are the most")
+        return wraps
+
     @property
     def label(self) -> str:
         """``spatial-softmax(temperature=1.0)``, ``coordconv(manipulation)``: what the board shows."""
@@ -80,6 +90,12 @@ def _is_finite(value: JsonValue) -> bool:
     return not isinstance(value, float) or math.isfinite(value)
 
 
+MOST_NESTED = 8
+"""Components in one another."""
+
+LONGEST_NAME = 120
+"""Characters of a method's name, which is a folder's too."""
+
 COMPONENT_FIELDS = {
     "encoder": "encoder",
     "augmentation": "augmentation",
@@ -100,7 +116,7 @@ class Method(Settings):
         trunk: Width of the heads' own Linear-LayerNorm-tanh after ``z``; 0 is none, ``None`` the encoder's default.
     """
 
-    name: str = Field(pattern=r"^[a-z0-9]+([.-][a-z0-9]+)*$")
+    name: str = Field(pattern=r"^[a-z0-9]+([.-][a-z0-9]+)*$", max_length=LONGEST_NAME)
     track: Track
     pixels: PixelSpec | None = None
     encoder: Component | None = None
@@ -202,6 +218,8 @@ class RunRequest(Settings):
 
 
 Share: TypeAlias = Annotated[float, Field(ge=0, le=1)]
+Count: TypeAlias = Annotated[int, Field(ge=0)]
+Amount: TypeAlias = Annotated[float, Field(ge=0)]
 
 
 class EvaluationPoint(Settings):
@@ -220,14 +238,14 @@ class EvaluationPoint(Settings):
         distance_m: Mean distance between achieved and desired goal at the last step of the counted episodes, metres.
     """
 
-    steps: int
-    updates: int
+    steps: Count
+    updates: Count
     success: Share
     success_any: Share
     success_last_ten: Share
     success_raw: Share
-    episodes: int
-    drawn: int
+    episodes: Count
+    drawn: Count
     return_mean: float
     distance_m: float
 
@@ -242,7 +260,7 @@ class AuditEntry(Settings):
         moved: Optimiser -> groups of parameters that its step changed, sorted.
     """
 
-    updates: int
+    updates: Count
     gradient_norm: dict[str, float | None]
     moved: dict[str, list[str]]
 
@@ -265,15 +283,15 @@ class Probe(Settings):
         drift: Change of the features since the point before, relative to their size; ``None`` at the first.
     """
 
-    steps: int
-    updates: int
+    steps: Count
+    updates: Count
     encoder: str
-    scenes: int
+    scenes: Count
     r2: dict[str, float]
     error_cm: dict[str, float]
     mean_error_cm: dict[str, float]
     effective_rank: float
-    dead_units: int
+    dead_units: Count
     drift: float | None = None
 
 
@@ -289,8 +307,8 @@ class Signal(Settings):
         entropy: Of the policy, nats.
     """
 
-    steps: int
-    updates: int
+    steps: Count
+    updates: Count
     critic_loss: float
     actor_loss: float
     q: float
@@ -307,7 +325,7 @@ class GoalDistance(Settings):
         metric: ``"euclidean"``, ...: what the goal space measures by.
     """
 
-    pairs: int
+    pairs: Count
     rank_correlation: float
     gripper_rank_correlation: float
     metric: str
@@ -334,14 +352,14 @@ class Result(Settings):
 
     status: Status
     reason: str = ""
-    steps: int
-    updates: int
-    episodes: int
+    steps: Count
+    updates: Count
+    episodes: Count
     score: Share | None
     evaluations: list[EvaluationPoint]
     audit: list[AuditEntry]
-    parameters: dict[str, int]
-    feature_dim: int | None = None
+    parameters: dict[str, Count]
+    feature_dim: Count | None = None
     probes: list[Probe] = Field(default_factory=list)
     goal_distance: GoalDistance | None = None
     signals: list[Signal] = Field(default_factory=list)
@@ -366,7 +384,7 @@ class Provenance(Settings):
     python: str
     platform: str
     processor: str
-    cores: int
+    cores: Count
     gpu: str | None = None
     renderer: dict[str, str] = Field(default_factory=dict)
     weights: dict[str, str] = Field(default_factory=dict, description="network -> sha256 of the file its weights came from")
@@ -382,17 +400,17 @@ class Cost(Settings):
     What an attempt did after its last checkpoint is not counted where it was killed.
     """
 
-    wall_s: float
-    core_s: float
-    steps_per_s: float
-    updates_per_s: float
-    peak_memory_mb: float
-    peak_gpu_memory_mb: float | None = None
-    replay_mb: float
+    wall_s: Amount
+    core_s: Amount
+    steps_per_s: Amount
+    updates_per_s: Amount
+    peak_memory_mb: Amount
+    peak_gpu_memory_mb: Amount | None = None
+    replay_mb: Amount
     frames_on: Literal["", "cpu", "cuda"] = Field("", description="where the replay kept its frames; empty without any")
     frames_as: Literal["", "pixels", "embeddings"] = Field("", description="what it kept of each; empty without frames")
-    probe_s: float = Field(0.0, description="of the duration, what the probes took")
-    attempts: int
+    probe_s: Amount = Field(0.0, description="of the duration, what the probes took")
+    attempts: Count
 
 
 class Record(Settings):

@@ -13,7 +13,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from fetchbench.errors import RecordError, StorageError
+from fetchbench.errors import RecordError, StorageError, one_line
 from fetchbench.records.schema import Record
 
 
@@ -79,7 +79,7 @@ def read_lines(path: Path) -> list[dict[str, Any]]:
     for line in raw.splitlines():
         try:
             value = json.loads(line)
-        except ValueError:
+        except (ValueError, RecursionError):  # torn, or nested beyond what anybody writes
             continue
         if isinstance(value, dict):
             lines.append(value)
@@ -107,7 +107,8 @@ def read_record(path: Path) -> Record:
     except ValidationError as error:
         first = error.errors()[0]
         place = ".".join(str(part) for part in first["loc"])
-        raise RecordError(f"{path}: not a valid record ({f'{place}: ' if place else ''}{first['msg']}); {advice}") from error
+        problem = one_line(f"{place}: {first['msg']}" if place else first["msg"])
+        raise RecordError(f"{path}: not a valid record ({problem}); {advice}") from error
     if record.result.digest() != record.result.sha256:
         raise RecordError(f"{path}: the result does not match its sha256: it was damaged or edited; {advice}")
     return record

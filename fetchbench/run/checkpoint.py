@@ -17,7 +17,8 @@ from typing import Any
 
 import torch
 
-from fetchbench.errors import StorageError
+from fetchbench.errors import FetchbenchError, StorageError, one_line
+from fetchbench.learner.pretrained import code_found
 from fetchbench.records.store import storage_errors, write_atomically
 from fetchbench.replay import EpisodeBatch, Replay
 
@@ -96,6 +97,7 @@ class Checkpoint:
 
         Raises:
             StorageError: A file that both need is missing or damaged; nothing was changed on disk.
+            FetchbenchError: A file is whole and holds code, or what this torch cannot read.
         """
         self.notice = ""
         try:
@@ -150,15 +152,16 @@ class Checkpoint:
     def _read_manifest(self, path: Path) -> dict[str, Any]:
         try:
             manifest = json.loads(path.read_text())
-            for segment in manifest["segments"]:
-                Segment(**segment)
             return {
-                "segments": manifest["segments"],
-                "state": {"file": str(manifest["state"]["file"]), "sha256": str(manifest["state"]["sha256"])},
+                "segments": [
+                    vars(Segment(_own(s["file"]), int(s["start"]), int(s["stop"]), str(s["sha256"])))
+                    for s in manifest["segments"]
+                ],
+                "state": {"file": _own(manifest["state"]["file"]), "sha256": str(manifest["state"]["sha256"])},
                 "metrics_bytes": int(manifest["metrics_bytes"]),
             }
-        except (ValueError, KeyError, TypeError, OSError) as error:
-            raise StorageError(f"{path}: damaged ({error})") from error
+        except (ValueError, KeyError, TypeError, OverflowError, RecursionError, OSError) as error:
+            raise StorageError(f"{path}: damaged ({one_line(error)})") from error
 
     def _write(self, name: str, value: dict[str, Any]) -> str:
         buffer = io.BytesIO()
@@ -175,7 +178,12 @@ class Checkpoint:
             raise StorageError(f"{path}: {error.strerror}") from error
         if hashlib.sha256(data).hexdigest() != sha256:
             raise StorageError(f"{path}: its checksum does not match, the file is damaged")
-        value: dict[str, Any] = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
+        try:
+            value: dict[str, Any] = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
+        except Exception as error:  # whatever torch makes of it: the file is whole, and none that this torch reads
+            # No StorageError: nothing is given up for it.
+            why = code_found(error) or f"it is whole, and torch {torch.__version__} cannot read it ({type(error).__name__})"
+            raise FetchbenchError(f"{path} is refused: {why}; delete the run's folder and run the suite again") from error
         return value
 
     def _sweep(self, keep: set[str]) -> None:
@@ -186,6 +194,17 @@ class Checkpoint:
                     path.unlink(missing_ok=True)
             for path in self.folder.glob(".*.tmp"):
                 path.unlink(missing_ok=True)
+
+
+def _own(name: str) -> str:
+    """The name of a file in the checkpoint's own folder.
+
+    Raises:
+        ValueError: It leads elsewhere.
+    """
+    if Path(name).name != name:
+        raise ValueError(f"{name!r} is no file of this folder")
+    return name
 
 
 def _files(manifest: dict[str, Any] | None) -> set[str]:

@@ -31,7 +31,7 @@ def read_request(directory: Path) -> RunRequest:
         first = error.errors()[0]
         place = ".".join(map(str, first["loc"]))
         raise RecordError(
-            f"{path}: not a valid request ({place}: {first['msg']}); delete the folder and run the suite"
+            f"{path}: not a valid request ({one_line(place)}: {first['msg']}); delete the folder and run the suite"
         ) from error
 
 

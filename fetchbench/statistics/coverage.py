@@ -42,7 +42,8 @@ def all_or_nothing_coverage(seeds: int, rate: float = 0.6, level: float = 0.95, 
     for working in range(seeds + 1):
         found = mean_interval([1.0] * working + [0.0] * (seeds - working), level, floor)
         if found.low is not None and found.high is not None and found.low <= rate <= found.high:
-            covered += math.comb(seeds, working) * rate**working * (1 - rate) ** (seeds - working)
+            ways = math.lgamma(seeds + 1) - math.lgamma(working + 1) - math.lgamma(seeds - working + 1)
+            covered += math.exp(ways + working * math.log(rate) + (seeds - working) * math.log(1 - rate))
     return covered
 
 

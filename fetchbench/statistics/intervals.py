@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -97,6 +98,7 @@ def binomial_variance(score: float, episodes: int) -> float:
     return rate * (1 - rate) / episodes
 
 
+@functools.lru_cache(maxsize=256)
 def student_quantile(level: float, degrees: int) -> float:
     """The t with P(-t < T < t) = ``level`` for Student's T with a whole number of degrees of freedom.
 

@@ -1,5 +1,6 @@
 """Suite files, and the runs that they ask for: which there are, what they say, and the index of a suite's runs."""
 
+from fetchbench.suite.asking import still_asked_for
 from fetchbench.suite.finding import suite_files, suite_titles
 from fetchbench.suite.index import IndexedRun, SuiteIndex, read_index, write_index
 from fetchbench.suite.model import Factor, Suite
@@ -18,6 +19,7 @@ __all__ = [
     "run_directory",
     "run_key",
     "select",
+    "still_asked_for",
     "suite_files",
     "suite_titles",
     "with_plugins",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from fetchbench.records.schema import Component
+from fetchbench.records.schema import MOST_NESTED, Component
 from fetchbench.suite.problems import Problems, join, shown
 
 _NAME = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
@@ -31,9 +31,19 @@ def read_component(problems: Problems, place: str, value: Any) -> Component | No
         problems.add(join(place, "name"), "missing")
     elif not isinstance(name, str) or not _NAME.fullmatch(name):
         problems.add(join(place, "name"), f"must be a component's name (lower-case, digits, hyphens), not {shown(name)}")
-    else:
+    elif not _too_deep(problems, place, inner):
         return Component(name=name, options=options, wraps=inner)
     return None
+
+
+def _too_deep(problems: Problems, place: str, inner: Component | None) -> bool:
+    """Whether a component around this one would be one too many; a problem if so."""
+    depth = 1
+    while inner is not None:
+        depth, inner = depth + 1, inner.wraps
+    if depth > MOST_NESTED:
+        problems.add(place, f"{depth} components in one another: {MOST_NESTED} are the most")
+    return depth > MOST_NESTED
 
 
 def _read_text(problems: Problems, place: str, text: str) -> Component | None:
@@ -46,5 +56,7 @@ def _read_text(problems: Problems, place: str, text: str) -> Component | None:
         return None
     component = None
     for name in reversed(names):
+        if _too_deep(problems, place, component):
+            return None
         component = Component(name=name, wraps=component)
     return component

@@ -38,6 +38,10 @@ def read_factors(problems: Problems, value: Any, template: Template) -> tuple[tu
         problems.
     """
     table = problems.table("factors", value)
+    levels = sum(len(inner) for name, inner in table.items() if name not in _SETTINGS and isinstance(inner, dict | list))
+    if levels > MOST_COMBINATIONS:
+        problems.add("factors", f"have {levels:,} levels, and {MOST_COMBINATIONS:,} are the most")
+        return (), []
     factors = [
         Factor(name, _levels(problems, name, levels, template)) for name, levels in table.items() if name not in _SETTINGS
     ]
@@ -53,7 +57,8 @@ def read_factors(problems: Problems, value: Any, template: Template) -> tuple[tu
         return (), []
     number = math.prod(len(factor.levels) for factor in factors)
     if design == "full" and number > MOST_COMBINATIONS:
-        problems.add("factors", f"these are {number:,} combinations, and {MOST_COMBINATIONS:,} are the most; take fewer levels")
+        these = f"{number:,}" if number < 10**9 else "more than a thousand million"
+        problems.add("factors", f"these are {these} combinations, and {MOST_COMBINATIONS:,} are the most; take fewer levels")
         return (), []
     return tuple(factors), _kept(problems, _combinations(factors, design), excluded)
 
@@ -180,6 +185,9 @@ def _excluded(problems: Problems, value: Any, factors: Sequence[Factor]) -> list
     if not isinstance(value, list):
         problems.add("factors.exclude", f'must be a list of tables, as in [{{ routing = "aux" }}], not {shown(value)}')
         return []
+    if len(value) > MOST_COMBINATIONS:
+        problems.add("factors.exclude", f"are {len(value):,} entries, and {MOST_COMBINATIONS:,} are the most")
+        return []
     levels = {factor.name: list(factor.levels) for factor in factors}
     found = []
     for number, entry in enumerate(value):
@@ -192,12 +200,15 @@ def _excluded(problems: Problems, value: Any, factors: Sequence[Factor]) -> list
             if factor not in levels:
                 problems.unknown(join(place, factor), "factor", factor, levels)
                 continue
-            wanted[factor] = given if isinstance(given, list) else [given]
-            if not wanted[factor]:
+            named: list[Any] = given if isinstance(given, list) else [given]
+            wanted[factor] = [level for level in named if isinstance(level, str)]
+            if not named:
                 problems.add(join(place, factor), "names no level: it would leave out nothing")
-            for level in wanted[factor]:
-                if level not in levels[factor]:
-                    problems.unknown(join(place, factor), "level", str(level), levels[factor])
+            for level in named:
+                if not isinstance(level, str):
+                    problems.add(join(place, factor), f"must be a level or a list of levels, not {shown(given)}")
+                elif level not in levels[factor]:
+                    problems.unknown(join(place, factor), "level", level, levels[factor])
         found.append(wanted)
     return found
 

@@ -42,7 +42,7 @@ def suite_titles() -> dict[str, str]:
     for name, path in suite_files().items():
         try:
             title = tomllib.loads(path.read_text(encoding="utf-8")).get("title")
-        except (OSError, ValueError):
+        except (OSError, ValueError, RecursionError):
             continue
         if isinstance(title, str):
             titles[name] = " ".join(title.split())

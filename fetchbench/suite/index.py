@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from fetchbench.errors import FetchbenchError, StorageError
+from fetchbench.errors import FetchbenchError, StorageError, one_line
 from fetchbench.records.schema import RunRequest
 from fetchbench.records.store import storage_errors, write_atomically
 from fetchbench.suite.finding import is_name
@@ -79,7 +79,7 @@ def read_index(runs: Path, suite: str) -> SuiteIndex | None:
         suite: The suite's name.
 
     Raises:
-        FetchbenchError: No suite can have this name, or the file is not its index.
+        FetchbenchError: No suite can have this name, the file is not its index, or it names a folder outside the runs folder.
         StorageError: The file cannot be read.
     """
     if not is_name(suite):
@@ -95,11 +95,23 @@ def read_index(runs: Path, suite: str) -> SuiteIndex | None:
     except ValidationError as error:
         first = error.errors()[0]
         place = ".".join(str(part) for part in first["loc"])
-        problem = f"{place}: {first['msg']}" if place else first["msg"]
+        problem = one_line(f"{place}: {first['msg']}" if place else first["msg"])
         raise FetchbenchError(f"{path}: not a suite's index ({problem}); `fetchbench run {suite}` writes it again") from error
+    for run in index.runs:
+        if not _lies_inside(run.directory):
+            raise FetchbenchError(
+                f"{path}: directory {run.directory!r} does not lie in {runs}; `fetchbench run {suite}` writes the index again"
+            )
     if index.suite != suite:
         raise FetchbenchError(f"{path}: the index of suite {index.suite!r}, not of {suite!r}; rename or delete it")
     return index
+
+
+def _lies_inside(directory: str) -> bool:
+    """Whether a folder's name leads to a place under the one that it is looked for in, and can be a folder's."""
+    path = PurePosixPath(directory)
+    possible = len(directory) < 1000 and "\0" not in directory and all(len(part.encode()) < 256 for part in path.parts)
+    return possible and bool(path.parts) and not path.is_absolute() and ".." not in path.parts
 
 
 def _earlier_index(runs: Path, suite: str) -> SuiteIndex | None:

@@ -10,7 +10,7 @@ from typing import Any
 from pydantic import TypeAdapter, ValidationError
 
 from fetchbench.protocol import PIXEL_TRACKS, TRACKS
-from fetchbench.records.schema import COMPONENT_FIELDS, Method
+from fetchbench.records.schema import COMPONENT_FIELDS, LONGEST_NAME, Method
 from fetchbench.specs import PIXEL_PRESETS, PixelSpec
 from fetchbench.suite.components import read_component
 from fetchbench.suite.model import Template, usual_goals
@@ -81,7 +81,8 @@ def read_method(
     try:
         Method(name=name, track="blind")
     except ValidationError:
-        problems.add(place, "a method's name has lower-case letters and digits, with single hyphens or dots between them")
+        text = "a method's name has lower-case letters and digits, with single hyphens or dots between them"
+        problems.add(place, text + (f", {LONGEST_NAME} at most" if len(name) > LONGEST_NAME else ""))
     known = problems.fields(place, table, METHOD_FIELDS)
     given = read_fields(problems, place, known, template)
     if problems.at(join(place, "track")) or ("track" not in given and problems.at("track")):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import hashlib
 import json
 import math
 import re
@@ -11,7 +12,7 @@ from typing import Any, TypeVar, get_args
 
 from pydantic import BaseModel, ValidationError
 
-from fetchbench.errors import SuiteError, UnknownNameError
+from fetchbench.errors import SuiteError, UnknownNameError, one_line
 
 M = TypeVar("M", bound=BaseModel)
 _WORDS = {
@@ -33,6 +34,13 @@ _STATED = re.compile(r"(?P<field>\w+) = (?P<value>.*?): (?P<reason>.*)")
 """How this project's models say what is wrong between fields: the place names the field already."""
 
 _BARE_KEY = re.compile(r"[A-Za-z0-9_-]+")
+_LONGEST_KEY = 60
+
+MOST_PROBLEMS = 50
+"""Of one file: nobody reads more, and a file may have as many as it has lines."""
+
+MOST_LEVELS = 20
+"""Tables and lists in one another, in a suite's file."""
 
 
 class Problems:
@@ -47,9 +55,16 @@ class Problems:
         self._found: dict[str, str] = {}
 
     def add(self, place: str, text: str) -> None:
-        """Note a problem, unless one is known there or further inside: the second follows from the first."""
+        """Note a problem, unless one is known there or further inside: the second follows from the first.
+
+        Raises:
+            SuiteError: There are too many to go on.
+        """
         if not self.at(place):
             self._found[place] = text
+        if len(self._found) >= MOST_PROBLEMS:
+            self._found["file"] = f"{MOST_PROBLEMS} problems and perhaps more; these are the first"
+            self.raise_all()
 
     def at(self, place: str) -> bool:
         """Whether there is a problem at a place, or inside it."""
@@ -57,7 +72,7 @@ class Problems:
 
     def unknown(self, place: str, kind: str, name: str, known: Iterable[str]) -> None:
         """Note a name that nothing carries, with the closest that something does."""
-        self.add(place, str(UnknownNameError(kind, name, known)))
+        self.add(place, str(UnknownNameError(kind, name if len(name) <= _LONGEST_KEY else shown(name), known)))
 
     def fields(self, place: str, table: Mapping[str, Any], known: Iterable[str]) -> dict[str, Any]:
         """Note every field that is not known; the others are returned."""
@@ -117,8 +132,13 @@ class Problems:
 
 
 def join(place: str, key: str) -> str:
-    """A place and a key inside it, quoted where TOML wants it quoted: ``methods."crop.v2".encoder``."""
-    key = key if _BARE_KEY.fullmatch(key) else '"' + " ".join(key.split()) + '"'
+    """A place and a key inside it, quoted where TOML wants it quoted: ``methods."crop.v2".encoder``.
+
+    A key that is too long for a message is cut; what tells it from another that is cut to the same stands behind it.
+    """
+    if len(key) > _LONGEST_KEY:
+        key = f"{key[:_LONGEST_KEY]}... {hashlib.sha256(key.encode()).hexdigest()[:4]}"
+    key = key if _BARE_KEY.fullmatch(key) else f'"{one_line(key)}"'
     return f"{place}.{key}" if place else key
 
 
@@ -132,12 +152,21 @@ def shown(value: Any) -> str:
     return text if len(text) <= 60 else text[:57] + "..."
 
 
-def json_only(problems: Problems, value: Any, place: str = "") -> Any:
-    """A copy of a TOML value that JSON can hold; dates and numbers that are not finite are problems."""
-    if isinstance(value, dict):
-        return {key: json_only(problems, inner, join(place, key)) for key, inner in value.items()}
-    if isinstance(value, list):
-        return [json_only(problems, inner, f"{place}[{number}]") for number, inner in enumerate(value)]
+def json_only(problems: Problems, value: Any, place: str = "", _depth: int = 0) -> Any:
+    """A copy of a TOML value that JSON can hold.
+
+    Dates, numbers that are not finite, whole numbers beyond TOML's own 64 bits and what is nested too deeply are problems.
+    """
+    if isinstance(value, dict | list):
+        if _depth > MOST_LEVELS:
+            problems.add(place, f"nested too deeply: {MOST_LEVELS} tables and lists in one another are the most")
+            return "..."
+        if isinstance(value, dict):
+            return {key: json_only(problems, inner, join(place, key), _depth + 1) for key, inner in value.items()}
+        return [json_only(problems, inner, f"{place}[{number}]", _depth + 1) for number, inner in enumerate(value)]
+    if isinstance(value, int) and not -(2**63) <= value < 2**63:
+        problems.add(place, "must be a number of at most 64 bits, as TOML has it")
+        return 0
     if isinstance(value, float) and not math.isfinite(value):
         problems.add(place, f"must be a finite number, not {value}")
         return str(value)

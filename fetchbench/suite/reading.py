@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, cast
 
-from fetchbench.errors import SuiteError
+from fetchbench.errors import SuiteError, one_line
 from fetchbench.protocol import LEARNER_PRESETS, PIXEL_TRACKS, Budget, Evaluation, LearnerSettings, Scene, Track
 from fetchbench.records.schema import Method
 from fetchbench.records.store import storage_errors
@@ -42,6 +42,15 @@ FIELDS = (
     "factors",
 )  # fmt: skip
 MOST_SEEDS = 1000
+MOST_RUNS = 20_000
+"""Of one suite: each is a folder and a line of tables."""
+
+MOST_BYTES = 65_536
+"""Of a suite's file; the longest of fetchbench's own has a tenth of it."""
+
+_DEEP_KEY = re.compile(rb"""(?<![\w-])(?:(?>[\w-]+|"[^"\n]*"|'[^'\n]*')[ \t]*\.[ \t]*){32}""", re.ASCII)
+"""A key of so many parts that tomllib takes minutes, or all of the stack."""
+
 MOST_CONTRASTS = 6
 """Of one suite: with more, none could be told from chance at the few seeds that there are."""
 
@@ -58,8 +67,11 @@ def load_suite(name: str) -> Suite:
         FetchbenchError: Two different files have this name.
     """
     path = find_suite(name)
-    with storage_errors("read", path):
-        raw = path.read_bytes()
+    with storage_errors("read", path), path.open("rb") as file:
+        raw = file.read(MOST_BYTES + 1)
+    if len(raw) > MOST_BYTES:
+        text = f"has more than {MOST_BYTES:,} bytes, the most; write what varies as [factors], or make it two suites"
+        raise SuiteError(displayed(path), [f"file: {text}"])
     problems = Problems(displayed(path))
     if not is_name(path.stem):
         problems.add(
@@ -72,6 +84,9 @@ def load_suite(name: str) -> Suite:
 
 
 def _parse(where: str, raw: bytes) -> dict[str, Any]:
+    if deep := _DEEP_KEY.search(raw):
+        line = raw.count(b"\n", 0, deep.start()) + 1
+        raise SuiteError(where, [f"line {line}: a key of 32 parts or more: nothing in a suite is nested so deeply"])
     try:
         return tomllib.loads(raw.decode())
     except UnicodeDecodeError as error:
@@ -81,7 +96,11 @@ def _parse(where: str, raw: bytes) -> dict[str, Any]:
         match = re.fullmatch(r"(.*) \(at (?:(line \d+, column \d+)|end of document)\)", str(error), re.DOTALL)
         text, at = match.groups() if match else (str(error), None)
         place = at or f"line {len(raw.splitlines())}"
-        raise SuiteError(where, [f"{place}: not TOML: {' '.join(text.split())}"]) from error
+        raise SuiteError(where, [f"{place}: not TOML: {one_line(text)}"]) from error
+    except RecursionError as error:
+        raise SuiteError(where, ["file: lists or tables are nested too deeply to be read"]) from error
+    except ValueError as error:  # a number of thousands of digits
+        raise SuiteError(where, [f"file: not TOML: {one_line(error)}"]) from error
 
 
 def _read(problems: Problems, path: Path, sha256: str, document: Mapping[str, Any]) -> Suite | None:
@@ -123,6 +142,9 @@ def _read(problems: Problems, path: Path, sha256: str, document: Mapping[str, An
         return None
     parts = (tasks, track, seeds, scene, learner, budget, evaluation, methods, template)
     compared = (baseline, baseline_seeds, contrasts)
+    runs = (len(seeds) * len(methods) + len(baseline_seeds)) * len(tasks)
+    if runs > MOST_RUNS:
+        problems.add("seeds", f"make {runs:,} runs of {len(methods):,} methods, and {MOST_RUNS:,} are the most; take fewer")
     return Suite(path.stem, title, path, sha256, *parts, *compared, factors, levels, stop)
 
 
@@ -148,10 +170,14 @@ def _tasks(problems: Problems, value: Any) -> tuple[str, ...]:
         problems.add("tasks", f"missing; a list of {', '.join(TASK_NAMES)}")
     elif not isinstance(value, list) or not value:
         problems.add("tasks", f"must be a list of {', '.join(TASK_NAMES)}, not {shown(value)}")
+    elif len(value) > len(TASK_NAMES):
+        problems.add("tasks", f"are {len(value):,}, and there are {len(TASK_NAMES)}: {', '.join(TASK_NAMES)}")
     else:
         for number, task in enumerate(value):
-            if task not in TASK_NAMES:
-                problems.unknown(f"tasks[{number}]", "task", str(task), TASK_NAMES)
+            if not isinstance(task, str):
+                problems.add(f"tasks[{number}]", f"must be a task's name, not {shown(task)}")
+            elif task not in TASK_NAMES:
+                problems.unknown(f"tasks[{number}]", "task", task, TASK_NAMES)
             elif task in value[:number]:
                 problems.add(f"tasks[{number}]", f"{task!r} is there already")
         return tuple(map(str, value))
@@ -176,6 +202,8 @@ def _seeds(problems: Problems, value: Any, place: str = "seeds") -> tuple[int, .
         )
     elif not isinstance(value, list) or not value:
         problems.add(place, f"must be a list of different integers, or how many, not {shown(value)}")
+    elif len(value) > MOST_SEEDS:
+        problems.add(place, f"are {len(value):,}, and {MOST_SEEDS:,} are the most")
     else:
         for number, seed in enumerate(value):
             if not isinstance(seed, int) or isinstance(seed, bool) or not 0 <= seed < 2**32:

@@ -392,6 +392,16 @@ def test_runs_without_a_record_are_counted():
     assert "Not all run" not in board({"s": [make_record(seed=0), make_record(seed=1)]}, {"s": notes})
 
 
+def test_records_of_an_earlier_form_of_the_suite_are_told_apart():
+    runs = (("four-conv", "FetchReach-v4", 0), ("four-conv", "FetchReach-v4", 1))
+    notes = SuiteNotes(runs=runs, asks=lambda record: record.request.seed == 1)
+    page = board({"s": [make_record(seed=0), make_record(seed=1)]}, {"s": notes})
+    assert (
+        "**Not all run**: 1 of the suite's 2 runs have no record yet, or one from before its file was changed (1); "
+        "`fetchbench run s` runs what is missing."
+    ) in page
+
+
 def test_the_figures_are_embedded():
     page = board({"s": [make_record()]}, {})
     for name in ("success", "learning-curves", "cost"):

@@ -35,6 +35,13 @@ def test_every_seed_of_a_row_is_accounted_for():
     assert (row["Made with"], row["Finished"]) == ("fetchbench 0.1.0", "2026-01-01")
 
 
+def test_records_of_an_earlier_form_of_the_suite_are_named():
+    notes = SuiteNotes(runs=asked("a", range(3)), asks=lambda record: record.request.seed == 2)
+    page = manifest({"reach-v1": [make_record("a", seed) for seed in range(3)]}, {"reach-v1": notes})
+    assert "a (seeds 0, 1 are of an earlier form of the suite's file)" in page
+    assert "`fetchbench run reach-v1` runs the 2 that have no record" in page
+
+
 def test_runs_that_were_never_made_have_a_line():
     row = lines([make_record("a")], (*asked("a", range(1)), *asked("b", range(2))))["b"]
     assert (row["Seeds scored"], row["Seeds without a record"], row["Digest"], row["Made with"]) == ("-", "0, 1", "-", "-")

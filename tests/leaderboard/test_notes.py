@@ -5,9 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 from fetchbench.leaderboard import SuiteNotes, suite_notes
+from fetchbench.records.store import read_record
 from fetchbench.suite import load_suite
 
-SUITE = (Path(__file__).resolve().parents[2] / "suites" / "demo.toml").read_text()
+ROOT = Path(__file__).resolve().parents[2]
+SUITE = (ROOT / "suites" / "demo.toml").read_text()
 
 
 def test_every_suite_has_its_title_and_its_runs(tmp_path, monkeypatch):
@@ -31,3 +33,20 @@ def test_every_suite_has_its_title_and_its_runs(tmp_path, monkeypatch):
     assert warning.startswith("suite 'broken' is left out, its section has no title and no comparisons: suites/broken.toml")
     assert "\n" not in warning
     assert suite_notes() == found
+
+
+def test_a_record_is_held_against_the_suite_as_its_file_stands(tmp_path, monkeypatch):
+    """What is committed is what the bundled suites ask for; a copy with another budget asks for none of it."""
+    paths = sorted((ROOT / "leaderboard" / "records" / "demo").rglob("*.json"))
+    records = [read_record(path) for path in paths]
+    (tmp_path / "suites").mkdir()
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "suites" / "other.toml").write_text(SUITE.replace("steps = 4000", "steps = 3000"))
+    found = suite_notes()
+    assert found["demo"].outdated(records) == []
+    assert found["demo"].lacking(records) == 0
+    assert found["other"].outdated(records) == records
+    assert found["other"].lacking(records) == len(records)
+    # A title is no other run.
+    (tmp_path / "suites" / "other.toml").write_text(SUITE.replace("title = ", "title = 'Another' #"))
+    assert suite_notes()["other"].outdated(records) == []

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import builtins
+import io
 import json
 import os
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from run.faulty import full_disk
 
 from fetchbench.errors import FetchbenchError, RecordError, StorageError
 from fetchbench.leaderboard import SuiteNotes, SuiteReport, check, publish, render
@@ -223,6 +227,35 @@ def test_a_leaderboard_that_cannot_be_written(tmp_path, runs):
     (tmp_path / "leaderboard").write_text("a file")
     with pytest.raises(StorageError, match="could not write"):
         publish(tmp_path, None, runs)
+
+
+def test_the_disk_is_full_at_any_write(tmp_path, runs, monkeypatch):
+    write_runs(runs, [make_record(seed=s) for s in (0, 1)])
+    publish(tmp_path, None, runs)
+    old = tree(tmp_path)
+    write_runs(runs, [make_record(seed=s, successes=(0.0, 0.1, 0.5, 0.5)) for s in (0, 1)])
+    other = tmp_path.with_name("undisturbed")
+    shutil.copytree(tmp_path, other)
+    publish(other, None, other / "runs")
+    new, before = tree(other), tree(tmp_path)
+    # Two records, page, manifest, and three figures in two files each.
+    changed = {path for path in new if new[path] != old.get(path) and path.startswith("leaderboard")}
+    assert len(changed) == 10
+    for nth in range(1, 11):
+        for path, content in before.items():
+            (tmp_path / path).write_bytes(content)
+        with monkeypatch.context() as patch:
+            open_ = full_disk(r"\.tmp$", nth, str(tmp_path))
+            patch.setattr(io, "open", open_)
+            patch.setattr(builtins, "open", open_)
+            with pytest.raises(StorageError, match=r"^could not write \S+: No space left on device; free some space"):
+                publish(tmp_path, None, runs)
+        # Each file is the old one or the new one, and no other is there.
+        found = tree(tmp_path)
+        assert found.keys() == new.keys()
+        assert all(found[path] in (old.get(path), new[path]) for path in found)
+    publish(tmp_path, None, runs)
+    assert tree(tmp_path) == new
 
 
 # -- check ------------------------------------------------------------------------------------------------------------
