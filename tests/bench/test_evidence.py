@@ -10,6 +10,7 @@ import pytest
 from fetchbench.bench import endings
 from fetchbench.bench.precision import compare, read_folder, table
 from fetchbench.bench.report import markdown
+from fetchbench.records.store import read_record
 
 ROOT = Path(__file__).parents[2]
 EVIDENCE = ROOT / "leaderboard" / "evidence"
@@ -71,3 +72,16 @@ def test_where_latent_rewards_lead_is_quoted():
     assert all(17 <= one.along_cm <= 29 for one in latent)
     assert all(1.7 <= one.across_cm <= 5 for one in latent)
     assert all(one.by_height[0][2] >= 0.84 and one.by_height[-1][2] <= 0.25 for one in latent)
+
+
+def test_whole_runs_on_a_gpu_are_quoted_beside_those_of_the_board():
+    lines = ["| method | seed | success, GPU | CPU | minutes, GPU | CPU |", "| :-- | --: | --: | --: | --: | --: |"]
+    for path in sorted((EVIDENCE / "reach-gpu").rglob("record.json")):
+        gpu = read_record(path)
+        method, seed = gpu.request.method.name, gpu.request.seed
+        cpu = read_record(ROOT / "leaderboard" / "records" / "reach-v1" / method / gpu.request.task / f"seed{seed}.json")
+        assert (gpu.request.execution.device, cpu.request.execution.device) == ("cuda", "cpu")
+        assert gpu.request.key == cpu.request.key
+        scores = f"{gpu.result.score:.2f} | {cpu.result.score:.2f}"
+        lines.append(f"| {method} | {seed} | {scores} | {gpu.cost.wall_s / 60:.1f} | {cpu.cost.wall_s / 60:.1f} |")
+    assert quoted(EVIDENCE / "README.md", "reach-gpu").splitlines() == lines
