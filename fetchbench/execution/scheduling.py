@@ -36,7 +36,7 @@ THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 """What libraries read that would else start a thread per core in every process: seven runs beside each other on sixteen cores
 had not come through their first probe after three minutes. The request says how many there are, and with them the last bits."""
 
-POLL_S = 0.5
+POLL_S = 0.2
 RETRIES = 2
 """Further tries of a run that the machine failed: it was killed, a worker died or hung, memory ran out."""
 

@@ -37,6 +37,8 @@ _GUIDE = """\
   of whether two rows can be told apart: where a suite declares comparisons, they stand under its tables.
 - **Anchors** are bounds, not competitors: with this very learner, the track `state` shows what perfect
   perception scores, and `blind` what is scored without any. *Privileged* rows see the achieved goal as well.
+- **Without learning**: what policies that learn nothing score, measured once per task over 500 episodes with
+  `python -m fetchbench.bench.floors`. The *constant action* is per episode: a gain times the way from the gripper to the goal.
 - *Area* is the area under the success curve, as a share of what success from the first step on would give.
   *Take-off* is the first of two evaluations in a row at 0.20 or more, in environment steps / updates, of the
   median seed (one that never took off is later than all others); in brackets, how many seeds took off.
@@ -116,6 +118,8 @@ def _section(suite: str, records: Sequence[Record], notes: SuiteNotes) -> str:
     own = {row.method.name: _own(row, shared, bool(arithmetic)) for row in found}
     for task, of_task in tasks.items():
         lines += [f"### {escape(task)}", "", *_results(of_task, own), ""]
+        if learns_nothing := captions.floors_text(task):
+            lines += [learns_nothing, ""]
     if len(tasks) == 1 and (note := coverage_note(row.scored for row in found if not row.anchor)):
         lines += [note, ""]
     if any(row.scores for row in found):

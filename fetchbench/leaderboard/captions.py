@@ -102,6 +102,14 @@ def _stop(stop: StopRule | None) -> list[str]:
     ]
 
 
+def floors_text(task: str) -> str:
+    """What policies that learn nothing score on a task, in a line; empty where that was not measured."""
+    # Imported here, as below: the package around it brings numpy.
+    from fetchbench.environment.floors import floor_text, floors
+
+    return f"*Without learning*: {floor_text(measured)}." if (measured := floors(task)) else ""
+
+
 def _object_sizes(camera: str, tasks: Sequence[str]) -> list[str]:
     """How large the object is in a frame of 84x84, in the middle of where it may lie; nothing for tasks without one."""
     # Imported here: it brings numpy, and a board of FetchReach needs none of it.

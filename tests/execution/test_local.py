@@ -6,13 +6,14 @@ import fcntl
 import json
 import os
 import signal
+import time
 from pathlib import Path
 
 import pytest
 from leaderboard.factory import make_record
 
-from execution.stand_in import Watcher, make_jobs, run, set_mode, starts
-from fetchbench.execution import Job, default_slots, inspect, scheduling
+from execution.stand_in import COMMAND, Watcher, make_jobs, run, set_mode, starts
+from fetchbench.execution import Job, default_slots, execute, inspect, scheduling
 
 
 def interrupt() -> None:
@@ -297,3 +298,14 @@ def test_of_two_commands_that_start_one_run_at_once_the_slower_waits(tmp_path, i
     (outcome,) = run([job], watcher)
     assert outcome.state == "done"
     assert "elsewhere" in watcher.states(0)
+
+
+def test_scheduling_costs_less_than_a_hundredth_of_one_minute_runs(tmp_path):
+    """Between the end of a run and the start of the next, and in processor time while runs last."""
+    jobs = make_jobs(tmp_path, *["last"] * 6)
+    begun, spent = time.monotonic(), time.process_time()
+    outcomes = execute(jobs, slots=2, plugins=(), suite_sha256="f" * 64, watch=lambda runs: None, command=COMMAND)
+    wall_s, spent_s = time.monotonic() - begun, time.process_time() - spent
+    assert [outcome.state for outcome in outcomes] == ["done"] * 6
+    assert wall_s / 3 - 2.1 < 0.6  # a hundredth of a minute; usually a quarter of that
+    assert spent_s < 0.01 * 6 * 2.1

@@ -111,6 +111,7 @@ def test_a_cluster_that_is_not_there():
     assert "\n" not in str(raised.value)
 
 
+@pytest.mark.slow  # Ray's own processes take a minute to see that they are alone
 def test_no_process_outlives_a_command_that_was_killed(tmp_path):
     """Neither a run nor what Ray started for it."""
     script = (

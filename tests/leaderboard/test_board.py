@@ -407,3 +407,11 @@ def test_the_figures_are_embedded():
     for name in ("success", "learning-curves", "cost"):
         assert f"](figures/s/{name}.svg)](figures/s/{name}.png)" in page
     assert "figures/" not in board({"s": [make_record(status="failed")]}, {})
+
+
+def test_what_is_scored_without_learning_stands_under_each_table():
+    page = board({"s": [make_record(task="FetchPush-v4"), make_record(task="FetchReach-v4")]}, {})
+    lines = [line for line in page.splitlines() if line.startswith("*Without learning*: ")]
+    assert len(lines) == 2
+    assert "doing nothing 0.00 (0.07 with the episodes that are solved at reset)" in lines[0]
+    assert lines[1].endswith("the best constant action towards the goal 1.00.")

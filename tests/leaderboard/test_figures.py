@@ -184,6 +184,6 @@ def test_a_run_that_diverged_before_it_was_evaluated_has_its_cross_at_0(status, 
     from matplotlib.figure import Figure
 
     ax = Figure().subplots()
-    drawing._seed(ax, {"status": status, "points": []}, {"color": "k", "ls": "-"}, 1.0)
+    drawing._seeds(ax, [{"status": status, "points": []}], {"color": "k", "ls": "-"}, 1.0)
     drawn = [line for line in ax.lines if line.get_marker() == "x"]
     assert [([*line.get_xdata()], [*line.get_ydata()]) for line in drawn] == marks
