@@ -191,6 +191,7 @@ def _counts(rows: Sequence[Row]) -> str:
 
 def _hours(which: str, sums: dict[str, Any], here: Hardware) -> str:
     from fetchbench.cli import text
+    from fetchbench.leaderboard import cells
 
     names = ("hours", "unknown", "runs", "longest_hours", "memory_mb", "gpu_memory_mb")
     hours, unknown, runs, longest, memory_mb, gpu_memory_mb = (sums[f"{which}_{name}"] for name in names)
@@ -200,7 +201,7 @@ def _hours(which: str, sums: dict[str, Any], here: Hardware) -> str:
     # Each run has one core.
     if here.device == "cpu" and (cores := min(here.cores, runs)) > 1:
         line += f", so about {text.duration(max(hours / cores, longest) * 3600)} on {cores} cores"
-    line += f"; up to {_memory(gpu_memory_mb or memory_mb)} a run"
+    line += f"; up to {cells.memory(gpu_memory_mb or memory_mb)} a run"
     return line + (f"; unknown for {unknown} runs more" if unknown else "")
 
 
@@ -216,16 +217,12 @@ def _detection(suite: Suite, detection: Detection) -> str:
 
 
 def _cells(row: Row, here: Hardware) -> list[str]:
+    from fetchbench.leaderboard import cells
+
     found = row.prediction
     done = str(len(row.runs) - len(row.missing))
     if found is None:
         return [done, str(len(row.missing)), "unknown", "unknown", "no past run that is near enough"]
     minutes = found.hours * 60
     memory = found.gpu_memory_mb if here.device == "cuda" and found.gpu_memory_mb else found.memory_mb
-    return [done, str(len(row.missing)), f"{'~' if found.near else ''}{minutes:.3g}", _memory(memory), found.basis]
-
-
-def _memory(mb: float | None) -> str:
-    if mb is None:
-        return "-"
-    return f"{mb / 1024:.1f} GB" if mb >= 1000 else f"{mb:.0f} MB"
+    return [done, str(len(row.missing)), f"{'~' if found.near else ''}{minutes:.3g}", cells.memory(memory), found.basis]

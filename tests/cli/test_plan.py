@@ -150,7 +150,7 @@ def test_it_takes_no_less_than_the_longest_run_and_memory_is_that_of_the_missing
     monkeypatch.setattr(forecast, "predict", lambda suite, method, *_: takes[method.name])
     out = fetchbench("plan", "small").out
     assert "missing     1 core-hours, so about 30 min on 2 cores; up to 200 MB a run\n" in out
-    assert "whole       3 core-hours, so about 1 h 30 min on 2 cores; up to 4.9 GB a run\n" in out
+    assert "whole       3 core-hours, so about 1 h 30 min on 2 cores; up to 5.0 GB a run\n" in out
     fetchbench("run", "small", "--method", "blind", "--seed", "0")
     assert "missing     0.5 core-hours; up to 200 MB a run\n" in fetchbench("plan", "small").out
     monkeypatch.setattr(forecast, "hardware", lambda device: Hardware("cpu", "Example CPU 9000", 3))

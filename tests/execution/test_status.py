@@ -196,6 +196,7 @@ def test_the_owner_is_who_holds_the_lock(tmp_path):
     ("state", "silent_s", "says"),
     [
         ("running", 60, "goes on"),
+        ("running", -3600, "goes on"),  # the clock was set back since
         ("running", 1800, "silent for 30 min: if it hangs, stop it; `run` goes on"),
         ("stopped", 1800, "`run` goes on from its checkpoint"),
         ("diverged", 0, "none: recorded, and not tried again"),
