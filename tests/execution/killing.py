@@ -125,12 +125,24 @@ def family(pid: int) -> list[tuple[int, str]]:
     return found
 
 
+def wait_for_trainer(command: subprocess.Popen[bytes], timeout_s: float = 60.0) -> None:
+    """Until a run is at work, or nothing will be."""
+    until = time.monotonic() + timeout_s
+    while command.poll() is None and time.monotonic() < until:
+        if any(kind == "trainer" for _, kind in family(command.pid)):
+            return
+        time.sleep(0.1)
+
+
 def disturb(folder: Path, kills: int, rng: random.Random) -> Report:
     """Run the suite, and kill one of its processes every few seconds; returns before the suite is whole, or when it is."""
     report = Report()
     command = begin(folder)
     report.commands += 1
     while report.kills < kills:
+        if rng.random() < 5 / 6:
+            # Else the first seconds of a command, in which it is alone, would take nearly all.
+            wait_for_trainer(command)
         time.sleep(rng.uniform(0.5, 8.0))
         if command.poll() is not None:
             if command.returncode == 0:
@@ -139,8 +151,9 @@ def disturb(folder: Path, kills: int, rng: random.Random) -> Report:
             report.commands += 1
             continue
         victims = family(command.pid)
-        # A third of the time the command itself: its runs die with it.
-        pid, kind = victims[0] if rng.random() < 1 / 3 else rng.choice(victims)
+        # Each kind as often as the others: the command, with which its runs die, a trainer, a worker.
+        chosen = rng.choice(sorted({kind for _, kind in victims}))
+        pid, kind = rng.choice([victim for victim in victims if victim[1] == chosen])
         with contextlib.suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)
             report.victims[kind] += 1

@@ -9,3 +9,4 @@ def test_a_suite_that_is_killed_ten_times_comes_out_as_an_undisturbed_one(tmp_pa
     report = trial(tmp_path, kills=10, seeds=2, steps=600, seed=0)
     assert report.kills >= 5  # fewer than ten where the suite was whole before
     assert report.victims["command"] >= 1
+    assert report.victims["trainer"] + report.victims["worker"] >= 1
