@@ -67,6 +67,8 @@ COMMAND = (
     "2",
 )
 
+KINDS = ("command", "trainer", "worker")
+
 
 @dataclass
 class Report:
@@ -125,24 +127,26 @@ def family(pid: int) -> list[tuple[int, str]]:
     return found
 
 
-def wait_for_trainer(command: subprocess.Popen[bytes], timeout_s: float = 60.0) -> None:
-    """Until a run is at work, or nothing will be."""
+def wait_for(kind: str, command: subprocess.Popen[bytes], timeout_s: float = 60.0) -> None:
+    """Until the command has a process of that kind, or is over."""
     until = time.monotonic() + timeout_s
     while command.poll() is None and time.monotonic() < until:
-        if any(kind == "trainer" for _, kind in family(command.pid)):
+        if any(kind == found for _, found in family(command.pid)):
             return
         time.sleep(0.1)
 
 
 def disturb(folder: Path, kills: int, rng: random.Random) -> Report:
-    """Run the suite, and kill one of its processes every few seconds; returns before the suite is whole, or when it is."""
+    """Run the suite, and kill one of its processes every few seconds; returns before the suite is whole, or when it is.
+
+    Each kind is aimed at as often: what lives for the first seconds alone, the command, would else take nearly all.
+    """
     report = Report()
     command = begin(folder)
     report.commands += 1
     while report.kills < kills:
-        if rng.random() < 5 / 6:
-            # Else the first seconds of a command, in which it is alone, would take nearly all.
-            wait_for_trainer(command)
+        aim = rng.choice(KINDS)
+        wait_for(aim, command)
         time.sleep(rng.uniform(0.5, 8.0))
         if command.poll() is not None:
             if command.returncode == 0:
@@ -151,9 +155,7 @@ def disturb(folder: Path, kills: int, rng: random.Random) -> Report:
             report.commands += 1
             continue
         victims = family(command.pid)
-        # Each kind as often as the others: the command, with which its runs die, a trainer, a worker.
-        chosen = rng.choice(sorted({kind for _, kind in victims}))
-        pid, kind = rng.choice([victim for victim in victims if victim[1] == chosen])
+        pid, kind = rng.choice([victim for victim in victims if victim[1] == aim] or victims)
         with contextlib.suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)
             report.victims[kind] += 1

@@ -45,16 +45,20 @@ def starts(job: Job) -> int:
 
 
 class Watcher:
-    """Keeps every progress, and calls ``then`` once all runs at work have said that they began."""
+    """Keeps every progress, and calls ``then``, one at a poll, from when so many ``runs`` and all at work have said that they
+    began."""
 
-    def __init__(self, *then: Any) -> None:
+    def __init__(self, *then: Any, runs: int = 1) -> None:
         self.seen: list[list[Progress]] = []
         self._then = list(then)
+        self._runs = runs
+        self._most = 0
 
     def __call__(self, runs: Sequence[Progress]) -> None:
         self.seen.append(list(runs))
         at_work = [run for run in runs if run.state in ("running", "stopping")]
-        if self._then and at_work and all(run.success is not None for run in at_work):
+        self._most = max(self._most, len(at_work))
+        if self._then and at_work and self._most >= self._runs and all(run.success is not None for run in at_work):
             self._then.pop(0)()
 
     def states(self, index: int) -> list[str]:

@@ -91,7 +91,7 @@ def test_a_run_on_cuda_gets_a_gpu(tmp_path, on_ray):
 
 def test_an_interrupt_reaches_a_run_on_a_node_and_takes_others_from_the_queue(tmp_path, on_ray):
     jobs = make_jobs(tmp_path, "wait", "wait", "wait")
-    outcomes = run(jobs, Watcher(lambda: signal.raise_signal(signal.SIGINT)), launcher=on_ray, slots=3)
+    outcomes = run(jobs, Watcher(lambda: signal.raise_signal(signal.SIGINT), runs=2), launcher=on_ray, slots=3)
     assert sorted(outcome.state for outcome in outcomes) == ["stopped", "stopped", "waiting"]
     stopped = [outcome.job for outcome in outcomes if outcome.state == "stopped"]
     assert all((job.directory / "checkpoint" / "manifest.json").exists() for job in stopped)
@@ -99,7 +99,7 @@ def test_an_interrupt_reaches_a_run_on_a_node_and_takes_others_from_the_queue(tm
 
 def test_further_interrupts_leave_at_once(tmp_path, on_ray):
     jobs = make_jobs(tmp_path, "stubborn", "deaf")
-    outcomes = run(jobs, Watcher(*[lambda: signal.raise_signal(signal.SIGINT)] * 3), launcher=on_ray)
+    outcomes = run(jobs, Watcher(*[lambda: signal.raise_signal(signal.SIGINT)] * 3, runs=2), launcher=on_ray)
     assert [outcome.state for outcome in outcomes] == ["stopped", "stopped"]
     assert not any((job.directory / "checkpoint").exists() for job in jobs)
 

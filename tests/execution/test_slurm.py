@@ -170,7 +170,7 @@ def test_runs_come_to_their_records_and_are_tried_again_as_on_one_machine(tmp_pa
 
 def test_an_interrupt_reaches_a_run_once(tmp_path, local):
     jobs = make_jobs(tmp_path, "wait", "stubborn")
-    outcomes = run(jobs, Watcher(*[lambda: signal.raise_signal(signal.SIGINT)] * 2), launcher=local)
+    outcomes = run(jobs, Watcher(*[lambda: signal.raise_signal(signal.SIGINT)] * 2, runs=2), launcher=local)
     assert [outcome.state for outcome in outcomes] == ["stopped", "stopped"]
     assert [(job.directory / "checkpoint").exists() for job in jobs] == [True, False]
 
