@@ -2,7 +2,7 @@
 
 ``full:PATTERN:N``: the disk is full from the Nth write on to a file whose path matches; half of that write still fits.
 ``clock:S``: after its first second by the clock, the clock is set back by S seconds.
-``memory:BYTES``: no more than so many bytes may be mapped beyond what is mapped once torch is there.
+``memory:N``: behind its Nth update the trainer asks for memory that is not there.
 ``hung:S``: an environment worker hangs for good; it is waited for S seconds.
 """
 
@@ -13,12 +13,10 @@ import errno
 import io
 import os
 import re
-import resource
 import signal
 import sys
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 
@@ -58,11 +56,20 @@ def set_the_clock_back(by_s: float) -> None:
     time.time = lambda: real() - by_s if real() > began + 1 else real()
 
 
-def take_memory(spare: int) -> None:
-    import torch  # noqa: F401  what it maps is not counted
+def take_memory(update: int) -> None:
+    """What is asked for is more than any machine has; a limit on the process would strike libraries that just exit, too."""
+    import torch
 
-    used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
-    resource.setrlimit(resource.RLIMIT_AS, (used + spare, used + spare))
+    from fetchbench.learner.sac import Learner
+
+    real = Learner.update
+
+    def starve(self: Any, *arguments: Any, **options: Any) -> Any:
+        if self.updates == update:
+            torch.empty(1 << 50)
+        return real(self, *arguments, **options)
+
+    Learner.update = starve  # type: ignore[method-assign]
 
 
 def hang_a_worker(patience_s: float) -> None:
