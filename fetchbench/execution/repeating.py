@@ -6,12 +6,13 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, TypeAlias
+from typing import Literal, TypeAlias
 
 from fetchbench.errors import FetchbenchError
 from fetchbench.execution.jobs import prepare
 from fetchbench.execution.progress import Progress
 from fetchbench.execution.scheduling import COMMAND, execute
+from fetchbench.records.differences import first_difference
 from fetchbench.records.schema import LATER_FIELDS, Provenance, Record, Result
 from fetchbench.records.store import read_record
 from fetchbench.statistics import binomial_variance, student_quantile
@@ -92,7 +93,8 @@ def compare(published: Record, again: Record, row: Sequence[Record]) -> Verifica
         return Verification(published, again, "differs", reason, differences)
     exact = published.request.execution.device == "cpu"
     if exact and not differences:
-        where = first_difference(one.model_dump(mode="json"), other.model_dump(mode="json"))
+        found = first_difference(*(result.model_dump(mode="json", exclude={"sha256"}) for result in (one, other)))
+        where = f"{found.place}: {found.one} then, {found.other} now" if found else "their digests"
         reason = f"packages and hardware are the record's, so the results have to be equal, and are not: {where}"
         return Verification(published, again, "differs", reason)
     why = f"not the record's machine ({'; '.join(differences)})" if differences else "a GPU's sums have no fixed order"
@@ -154,16 +156,3 @@ def prediction_interval(scores: Sequence[float], episodes: int, level: float = L
     variance = max(math.fsum((score - mean) ** 2 for score in scores) / (n - 1), binomial_variance(mean, episodes))
     half = student_quantile(level, n - 1) * math.sqrt(variance * (1 + 1 / n))
     return max(0.0, mean - half), min(1.0, mean + half)
-
-
-def first_difference(one: Any, other: Any, place: str = "") -> str:
-    """The first difference of two JSON values: ``evaluations[2].success: 0.5 then, 0.6 now``; empty where there is none."""
-    if isinstance(one, dict) and isinstance(other, dict):
-        pairs = [(f"{place}.{key}" if place else key, one.get(key), other.get(key)) for key in one if key != "sha256"]
-    elif isinstance(one, list) and isinstance(other, list) and len(one) == len(other):
-        pairs = [(f"{place}[{i}]", *pair) for i, pair in enumerate(zip(one, other, strict=True))]
-    else:
-        lengths = isinstance(one, list) and isinstance(other, list)
-        then, now = (f"{len(one)} entries", f"{len(other)} entries") if lengths else (one, other)
-        return "" if one == other else f"{place}: {then} then, {now} now"
-    return next((text for inner, a, b in pairs if (text := first_difference(a, b, inner))), "")

@@ -10,6 +10,7 @@ from typing import Any
 from fetchbench.errors import RecordError
 from fetchbench.machine import minor_version
 from fetchbench.records.diagnosis import score_denied
+from fetchbench.records.differences import Difference, first_difference
 from fetchbench.records.schema import Record, canonical_json
 from fetchbench.records.store import read_record
 from fetchbench.suite.finding import is_name
@@ -151,12 +152,9 @@ def _identity(value: Any) -> Any:
     return value
 
 
-def _difference(one: Any, other: Any, place: str = "") -> str:
+def _difference(one: Any, other: Any) -> str:
     """The first difference of two JSON values: ``budget.steps: 1000 and 2000``."""
-    if isinstance(one, dict) and isinstance(other, dict):
-        for key in sorted({*one, *other}):
-            if one.get(key) != other.get(key):
-                return _difference(one.get(key), other.get(key), f"{place}.{key}" if place else key)
+    place, one, other = first_difference(one, other) or Difference("", one, other)
     return f"{place}: {_short(one)} and {_short(other)}" if place else f"{_short(one)} and {_short(other)}"
 
 

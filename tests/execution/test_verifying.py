@@ -19,7 +19,7 @@ from run.conftest import TINY, RunFolder, make_request
 
 from fetchbench.errors import FetchbenchError, UnknownNameError
 from fetchbench.execution.jobs import prepare
-from fetchbench.execution.repeating import comparable, compare, first_difference, prediction_interval, run_again
+from fetchbench.execution.repeating import comparable, compare, prediction_interval, run_again
 from fetchbench.execution.verifying import Examined, choose, examine, installed, row_of
 from fetchbench.records.schema import Component, Execution, Record, Signal
 from fetchbench.records.store import record_text
@@ -343,19 +343,6 @@ def test_the_machine_is_all_that_may_change_the_last_bits():
         "GPU none then, A GPU now",
         "renderer none then, egl now",
     )
-
-
-@pytest.mark.parametrize(
-    ("one", "other", "text"),
-    [
-        ({"a": 1}, {"a": 1}, ""),
-        ({"a": [{"b": 1}, {"b": 2}]}, {"a": [{"b": 1}, {"b": 3}]}, "a[1].b: 2 then, 3 now"),
-        ({"a": [1]}, {"a": [1, 2]}, "a: 1 entries then, 2 entries now"),
-        ({"a": None}, {"a": 0.5}, "a: None then, 0.5 now"),
-    ],
-)
-def test_the_first_difference(one, other, text):
-    assert first_difference(one, other) == text
 
 
 def test_the_interval_has_the_evaluations_error_as_its_least_width():
