@@ -68,6 +68,24 @@ def test_the_pairs_that_came_to_it_are_told_and_do_not_decide():
     assert "Steps to 0.8, fast / float32: 1.00 [1.00, 1.00], of the 2 pairs that both reached it" in table(found)
 
 
+def test_a_longer_run_says_when_it_came_to_it():
+    curves = [0.0, 0.5, *[0.9] * 5]
+    plain = [run(s, curves) for s in range(3)]
+    fast = [run(s, curves if s else [0.0, 0.4, 0.5, 0.6, 0.7, 0.7, 0.7], "bfloat16") for s in range(3)]
+    longer = run(0, [0.0, 0.4, 0.5, 0.6, 0.7, 0.7, 0.7, 0.9, 0.9, 0.9, 0.9], "bfloat16")
+    found = compare(plain, fast, [longer])
+    assert found.longer == ((False, True), (False, False), (False, False))
+    assert found.reached == 3
+    assert found.steps[0][1] > plain[0].result.steps
+    assert "*" in table(found)
+    # Of one that came to it before, the longer run says nothing more.
+    assert compare(plain, fast, [longer, run(1, [*curves, 0.1])]).steps == found.steps
+    with pytest.raises(FetchbenchError, match="the longer run of seed 0 went otherwise from the start"):
+        compare(plain, fast, [run(0, [0.1] * 9, "bfloat16")])
+    with pytest.raises(FetchbenchError, match=r"no longer run of any that are compared: .*seed 7"):
+        compare(plain, fast, [run(7, [0.9] * 9)])
+
+
 def test_other_runs_are_refused():
     plain = [run(s, [0.9] * 5) for s in range(2)]
     with pytest.raises(FetchbenchError, match="not the same runs"):
