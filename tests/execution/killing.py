@@ -1,6 +1,6 @@
 """Kill a small suite again and again, then finish it: every run is done once, with the result of an undisturbed one.
 
-``python tests/execution/killing.py --kills 100 --seeds 12`` takes an hour on two cores; the test makes ten kills.
+``python tests/execution/killing.py --kills 100 --seeds 12`` takes half an hour on two cores; the test makes ten kills.
 """
 
 from __future__ import annotations
