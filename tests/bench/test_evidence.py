@@ -59,7 +59,9 @@ def test_the_bench_was_whole(measured):
 
 
 def test_precisions_learn_alike_as_quoted():
-    verdict = compare(*(read_folder(EVIDENCE / "precision-v1" / precision) for precision in ("float32", "bfloat16")))
+    plain, fast = (read_folder(EVIDENCE / "precision-v1" / precision) for precision in ("float32", "bfloat16"))
+    verdict = compare(plain, fast, read_folder(EVIDENCE / "precision-longer-v1"))
+    assert verdict.holds
     assert quoted(EVIDENCE / "README.md", "precision") == table(verdict)
 
 
