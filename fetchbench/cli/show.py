@@ -56,10 +56,12 @@ def _show_suite(name: str, as_json: bool) -> None:
     from fetchbench.execution import statuses
     from fetchbench.suite import load_suite, read_index, suite_files
 
-    if Path(name).is_dir() and name not in suite_files():
+    # A suite's name has no separator, and its file has its ending: what was meant here is a run.
+    meant_a_run = Path(name).name != name and Path(name).suffix != ".toml"
+    if name not in suite_files() and (Path(name).is_dir() or meant_a_run):
+        what = "a folder without request.json, so not a run's" if Path(name).is_dir() else "no folder"
         raise FetchbenchError(
-            f"{name} is a folder without request.json, so not a run's; those are {RUNS}/<task>/<method>/seed<k>-<key>. "
-            "`fetchbench suites` lists the suites"
+            f"{name} is {what}; a run has {RUNS}/<task>/<method>/seed<k>-<key>. `fetchbench suites` lists the suites"
         )
     loaded = load_suite(name)
     found = statuses(RUNS, loaded, read_index(RUNS, loaded.name))

@@ -216,7 +216,8 @@ def test_a_folder_that_is_neither_run_nor_suite_is_an_error(fetchbench):
     Path("empty").mkdir()
     answer = fetchbench("show", "empty")
     assert (answer.code, answer.out) == (2, "")
-    assert answer.err.startswith("error: empty is a folder without request.json, so not a run's; those are runs/<task>/")
+    assert answer.err.startswith("error: empty is a folder without request.json, so not a run's; a run has runs/<task>/")
+    assert fetchbench("show", "runs/none").err.startswith("error: runs/none is no folder; a run has runs/<task>/")
 
 
 def test_a_folder_with_a_suites_name_hides_no_suite(fetchbench):
