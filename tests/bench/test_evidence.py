@@ -10,6 +10,7 @@ import pytest
 from fetchbench.bench import endings
 from fetchbench.bench.precision import compare, read_folder, table
 from fetchbench.bench.report import markdown
+from fetchbench.protocol import LEARNER_PRESETS
 from fetchbench.records.store import read_record
 
 ROOT = Path(__file__).parents[2]
@@ -56,6 +57,26 @@ def test_the_gpu_is_quoted(page, judged):
 def test_the_bench_was_whole(measured):
     assert measured["sizes"]["name"] == "full"
     assert [part for part in measured["parts"].values() if part["problem"]] == []
+
+
+def test_the_learner_is_quoted_beside_the_one_of_stable_baselines3():
+    control = json.loads((EVIDENCE / "push-control-v1-sb3.json").read_text())
+    settings = LEARNER_PRESETS["push-state"].model_dump(mode="json")
+    assert control["learner"] == settings
+    records = [read_record(path) for path in (ROOT / "leaderboard" / "records" / "push-control-v1").rglob("seed*.json")]
+    assert {"state", "state-without-relabelling"} <= {record.request.method.name for record in records}
+    assert all(record.request.learner.model_dump(mode="json") == settings for record in records)
+    rows = [
+        (record.request.method.name, record.request.seed, {one.steps: one.success for one in record.result.evaluations})
+        for record in records
+    ]
+    order = ("state", "SB3, state", "state-without-relabelling", "blind")
+    rows += [("SB3, state", control["seed"], {one["steps"]: one["success"] for one in control["evaluations"]})]
+    columns = [100_000, 200_000, 300_000, 400_000, 500_000, 1_000_000, 1_500_000, 2_000_000]
+    lines = ["| run | seed | " + " | ".join(f"{steps / 1e6:g}" for steps in columns) + " |", "| :-- " + "| --: " * 9 + "|"]
+    for name, seed, curve in sorted(rows, key=lambda row: (order.index(row[0]), row[1])):
+        lines.append(f"| {name} | {seed} | " + " | ".join(f"{curve[steps]:.2f}" for steps in columns) + " |")
+    assert quoted(EVIDENCE / "README.md", "control").splitlines() == lines
 
 
 def test_precisions_learn_alike_as_quoted():
