@@ -64,7 +64,7 @@ def test_the_learner_is_quoted_beside_the_one_of_stable_baselines3():
     settings = LEARNER_PRESETS["push-state"].model_dump(mode="json")
     assert control["learner"] == settings
     records = [read_record(path) for path in (ROOT / "leaderboard" / "records" / "push-control-v1").rglob("seed*.json")]
-    assert {"state", "state-without-relabelling"} <= {record.request.method.name for record in records}
+    assert {"state", "state-without-relabelling", "blind"} == {record.request.method.name for record in records}
     assert all(record.request.learner.model_dump(mode="json") == settings for record in records)
     rows = [
         (record.request.method.name, record.request.seed, {one.steps: one.success for one in record.result.evaluations})

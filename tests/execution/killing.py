@@ -67,7 +67,9 @@ COMMAND = (
     "2",
 )
 
-KINDS = ("command", "trainer", "worker")
+KINDS = ("trainer", "worker", "command")
+ROUND_STEPS = 50
+"""One episode of FetchReach, in the one environment that the preset has."""
 
 
 @dataclass
@@ -136,18 +138,41 @@ def wait_for(kind: str, command: subprocess.Popen[bytes], timeout_s: float = 60.
         time.sleep(0.1)
 
 
-def disturb(folder: Path, kills: int, rng: random.Random) -> Report:
-    """Run the suite, and kill one of its processes every few seconds; returns before the suite is whole, or when it is.
+def rounds(folder: Path) -> dict[Path, int]:
+    """Run -> the rounds of collecting and learning that its metrics tell of."""
+    return {path: path.read_bytes().count(b'"kind": "progress"') for path in (folder / "runs").glob("*/*/*/metrics.jsonl")}
 
-    Each kind is aimed at as often: what lives for the first seconds alone, the command, would else take nearly all.
+
+def wait_at_most(seconds: float, new: float, command: subprocess.Popen[bytes], folder: Path) -> None:
+    """Until that time is over, the runs have gone through that many more rounds, or the command is over."""
+    until = time.monotonic() + seconds
+    gone, before = 0, rounds(folder)
+    while command.poll() is None and time.monotonic() < until and gone < new:
+        time.sleep(0.05)
+        now = rounds(folder)
+        gone += sum(max(0, count - before.get(path, 0)) for path, count in now.items())  # a run that resumes has fewer
+        before = now
+
+
+def disturb(folder: Path, kills: int, each: float, rng: random.Random) -> Report:
+    """Run the suite, and kill one of its processes again and again; returns before the suite is whole, or when it is.
+
+    Each kind is aimed at in turn: what lives for the first seconds alone, the command, would else take nearly all.
+    A kill waits for seconds, so that some strike what starts up, and for rounds, so that a fast machine is not done before.
+
+    Args:
+        folder: The workspace.
+        kills: How many.
+        each: The rounds that all runs together may go through per kill, at most.
+        rng: Draws the moments and the victims.
     """
     report = Report()
     command = begin(folder)
     report.commands += 1
     while report.kills < kills:
-        aim = rng.choice(KINDS)
+        aim = KINDS[report.kills % len(KINDS)]
         wait_for(aim, command)
-        time.sleep(rng.uniform(0.5, 8.0))
+        wait_at_most(rng.uniform(0.5, 8.0), rng.uniform(0.0, each), command, folder)
         if command.poll() is not None:
             if command.returncode == 0:
                 return report
@@ -184,7 +209,7 @@ def trial(folder: Path, kills: int, seeds: int, steps: int, seed: int) -> Report
     """
     undisturbed, disturbed = (prepare(folder / name, seeds, steps) for name in ("undisturbed", "disturbed"))
     finish(undisturbed)
-    report = disturb(disturbed, kills, random.Random(seed))
+    report = disturb(disturbed, kills, 2 * seeds * steps / ROUND_STEPS / kills, random.Random(seed))
     finish(disturbed)
     expected, found = results(undisturbed), results(disturbed)
     assert expected.keys() == found.keys()
