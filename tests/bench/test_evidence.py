@@ -59,23 +59,33 @@ def test_the_bench_was_whole(measured):
     assert [part for part in measured["parts"].values() if part["problem"]] == []
 
 
+def curves_of(suite: str, learner: dict) -> dict[tuple[str, int], dict[int, float]]:
+    """Method and seed -> steps -> success, of a suite's records, all of which have that learner."""
+    records = [read_record(path) for path in (ROOT / "leaderboard" / "records" / suite).rglob("seed*.json")]
+    assert all(record.request.learner.model_dump(mode="json") == learner for record in records)
+    return {
+        (record.request.method.name, record.request.seed): {one.steps: one.success for one in record.result.evaluations}
+        for record in records
+    }
+
+
 def test_the_learner_is_quoted_beside_the_one_of_stable_baselines3():
     control = json.loads((EVIDENCE / "push-control-v1-sb3.json").read_text())
     settings = LEARNER_PRESETS["push-state"].model_dump(mode="json")
     assert control["learner"] == settings
-    records = [read_record(path) for path in (ROOT / "leaderboard" / "records" / "push-control-v1").rglob("seed*.json")]
-    assert {"state", "state-without-relabelling", "blind"} == {record.request.method.name for record in records}
-    assert all(record.request.learner.model_dump(mode="json") == settings for record in records)
-    rows = [
-        (record.request.method.name, record.request.seed, {one.steps: one.success for one in record.result.evaluations})
-        for record in records
+    curves = curves_of("push-control-v1", settings)
+    assert {name for name, _ in curves} == {"state", "state-without-relabelling", "blind"}
+    curves["SB3, state", control["seed"]] = {one["steps"]: one["success"] for one in control["evaluations"]}
+    raw = curves_of("push-control-raw-v1", settings | {"vectors": "raw"})
+    curves |= {(f"{name}, raw vectors", seed): curve for (name, seed), curve in raw.items()}
+    order = ("state", "SB3, state", "state, raw vectors", "state-without-relabelling", "blind")
+    columns = [round(millions * 1e6) for millions in (0.1, 0.2, 0.3, 0.4, 0.5, 1, 1.2, 1.4, 1.6, 2)]
+    lines = [
+        "| run | seed | " + " | ".join(f"{steps / 1e6:g}" for steps in columns) + " |",
+        "| :-- " + "| --: " * (1 + len(columns)) + "|",
     ]
-    order = ("state", "SB3, state", "state-without-relabelling", "blind")
-    rows += [("SB3, state", control["seed"], {one["steps"]: one["success"] for one in control["evaluations"]})]
-    columns = [100_000, 200_000, 300_000, 400_000, 500_000, 1_000_000, 1_500_000, 2_000_000]
-    lines = ["| run | seed | " + " | ".join(f"{steps / 1e6:g}" for steps in columns) + " |", "| :-- " + "| --: " * 9 + "|"]
-    for name, seed, curve in sorted(rows, key=lambda row: (order.index(row[0]), row[1])):
-        lines.append(f"| {name} | {seed} | " + " | ".join(f"{curve[steps]:.2f}" for steps in columns) + " |")
+    for name, seed in sorted(curves, key=lambda key: (order.index(key[0]), key[1])):
+        lines.append(f"| {name} | {seed} | " + " | ".join(f"{curves[name, seed][steps]:.2f}" for steps in columns) + " |")
     assert quoted(EVIDENCE / "README.md", "control").splitlines() == lines
 
 
