@@ -90,7 +90,9 @@ def inspect(job: Job) -> Progress:
 
 
 def statuses(runs: Path, suite: Suite, index: SuiteIndex | None) -> list[RunStatus]:
-    """Every run of a suite: by seed, method and task, then those that only the index names (methods of plugin files).
+    """Every run of a suite: by seed, method and task, then those that only the index names.
+
+    Those are of methods of plugin files, or were begun when the suite still asked for them.
 
     Args:
         runs: The runs folder.
@@ -99,13 +101,17 @@ def statuses(runs: Path, suite: Suite, index: SuiteIndex | None) -> list[RunStat
     """
     listed = {(run.seed, run.method, run.task): run for run in (index.runs if index else [])}
     wanted = [(seed, method.name, task) for seed, method, task in suite.cells()]
+    asked_for = set(wanted)
     found = []
     asked: dict[str, Any] = {}
     indexed = index is not None and index.suite_sha256 == suite.sha256
+    declared = {method.name for method in suite.methods}
     for seed, method, task in dict.fromkeys([*wanted, *listed]):
         run = listed.get((seed, method, task))
         waiting = RunStatus(method, task, seed, "waiting")
-        found.append(waiting if run is None else _status(runs, suite, run, asked, indexed=indexed))
+        one = waiting if run is None else _status(runs, suite, run, asked, indexed=indexed)
+        if (seed, method, task) in asked_for or method not in declared or one.state != "waiting":
+            found.append(one)
     return found
 
 

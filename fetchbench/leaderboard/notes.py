@@ -37,6 +37,10 @@ class SuiteNotes:
         """The tasks that the suite asks for, each once; empty where that is not known."""
         return tuple(dict.fromkeys(task for _, task, _ in self.runs))
 
+    def wants(self, method: str, task: str, seed: int) -> bool:
+        """Whether the suite asks for this run, as far as its file tells: of the methods that it declares."""
+        return (method, task, seed) in self.runs or method not in {declared for declared, _, _ in self.runs}
+
     def lacking(self, records: Iterable[Record]) -> int:
         """How many of the runs that the suite asks for are not among these records."""
         return len(set(self.runs) - {(r.request.method.name, r.request.task, r.request.seed) for r in records if self.asks(r)})

@@ -17,7 +17,7 @@ from fetchbench.leaderboard.manifest import manifest
 from fetchbench.leaderboard.notes import SuiteNotes
 from fetchbench.records.schema import Record
 from fetchbench.records.store import read_record, record_text, storage_errors, write_atomically
-from fetchbench.suite.index import read_index
+from fetchbench.suite.index import IndexedRun, read_index
 
 BOARD = Path("leaderboard", "README.md")
 """Where the page lies in a workspace."""
@@ -95,7 +95,9 @@ def publish(
     reports, fresh = [], {}
     for name in names:
         found, unfinished = finished(name, runs)
-        reports.append(_compare(name, found, published, unfinished))
+        told = (notes or {}).get(name, SuiteNotes())
+        unfinished = [run for run in unfinished if told.wants(run.method, run.task, run.seed)]
+        reports.append(_compare(name, found, published, len(unfinished)))
         fresh.update(found)
     combined = published | fresh
     _refuse_nothing(names if suites is not None else [], combined, runs)
@@ -203,16 +205,16 @@ def _read(path: Path) -> bytes | None:
             return None
 
 
-def finished(suite: str, runs: Path) -> tuple[dict[Path, Record], int]:
-    """The records of a suite's finished runs, by the path to publish each at; how many are unfinished."""
+def finished(suite: str, runs: Path) -> tuple[dict[Path, Record], list[IndexedRun]]:
+    """The records of a suite's finished runs, by the path to publish each at; and the runs that are not finished."""
     found: dict[Path, Record] = {}
-    unfinished = 0
+    unfinished = []
     index = read_index(runs, suite)
     for run in index.runs if index else []:
         source = runs / run.directory / "record.json"
         path = record_path(suite, run.method, run.task, run.seed)
         if not source.is_file():
-            unfinished += 1
+            unfinished.append(run)
             continue
         record = read_record(source)
         if run.key and record.request.key != run.key:

@@ -20,7 +20,7 @@ SUITE = """
 title = "Small"
 tasks = ["FetchReach-v4"]
 track = "pixels-only"
-seeds = [0, 1]
+seeds = {seeds}
 [pixels]
 preset = "reach-cpu"
 [learner]
@@ -83,9 +83,9 @@ def test_a_finished_and_a_damaged_run(job):
 # -- a suite's runs ---------------------------------------------------------------------------------------------------
 
 
-def write_suite(folder, steps: int = 2000) -> Suite:
+def write_suite(folder, steps: int = 2000, seeds: tuple[int, ...] = (0, 1)) -> Suite:
     path = folder / "small.toml"
-    path.write_text(SUITE.format(steps=steps))
+    path.write_text(SUITE.format(steps=steps, seeds=list(seeds)))
     return load_suite(str(path))
 
 
@@ -154,6 +154,20 @@ def test_runs_of_a_suite_that_was_changed_do_not_count(tmp_path):
     assert {(run.state, run.message) for run in statuses(runs, longer, index)} == {
         ("waiting", "the suite has changed since it was run")
     }
+
+
+def test_seeds_that_a_suite_no_longer_asks_for(tmp_path):
+    suite, runs = write_suite(tmp_path, seeds=(0, 1, 2)), tmp_path / "runs"
+    jobs = ask_for(runs, suite, make_method("four-conv"))
+    finish(jobs[2])
+    fewer = write_suite(tmp_path, seeds=(0,))
+    assert [(run.method, run.seed, run.state) for run in statuses(runs, fewer, read_index(runs, "small"))] == [
+        ("nature", 0, "waiting"),
+        ("four-conv", 0, "waiting"),
+        ("nature", 1, "done"),
+        ("four-conv", 1, "waiting"),
+        ("four-conv", 2, "waiting"),
+    ]
 
 
 # -- who is at it, and what happens next ------------------------------------------------------------------------------

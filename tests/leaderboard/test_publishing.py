@@ -84,6 +84,13 @@ def test_added_replaced_unchanged_and_unfinished(tmp_path, runs):
     assert str(SuiteReport("x", unchanged=3)) == "x: 0 new, 0 replaced, 3 unchanged"
 
 
+def test_what_a_suite_no_longer_asks_for_is_not_unfinished(tmp_path, runs):
+    write_runs(runs, [make_record(seed=0)], unfinished=[make_record(name, seed=9) for name in ("nature", "blind", "mine")])
+    notes = SuiteNotes(runs=(("nature", "FetchReach-v4", 9), ("blind", "FetchReach-v4", 0)))
+    report = publish(tmp_path, ["reach-v1"], runs, {"reach-v1": notes})
+    assert report.suites == (SuiteReport("reach-v1", added=1, unfinished=2),)  # a plugin file's method may still be wanted
+
+
 def test_all_suites_that_were_run_or_those_that_are_named(tmp_path, runs):
     a, b = make_record(suite="a"), make_record(suite="b")
     write_runs(runs, [a, b])
