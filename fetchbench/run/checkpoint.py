@@ -33,6 +33,10 @@ class Segment:
     sha256: str
 
 
+class DamagedError(StorageError):
+    """A file of a checkpoint that is not there, or not what was written; no other file is any better read again."""
+
+
 class Checkpoint:
     """The checkpoint of one run directory.
 
@@ -52,7 +56,7 @@ class Checkpoint:
 
     @property
     def exists(self) -> bool:
-        return self._manifest.exists()
+        return self._manifest.exists() or self._before.exists()
 
     def save(self, state: dict[str, Any], replay: Replay, metrics_bytes: int) -> None:
         """Write a checkpoint; the episodes that earlier ones hold are not written again.
@@ -96,22 +100,24 @@ class Checkpoint:
             The state and the length of the metrics file that belongs to it.
 
         Raises:
-            StorageError: A file that both need is missing or damaged; nothing was changed on disk.
+            DamagedError: A file that both need is missing or damaged; nothing was changed on disk.
+            StorageError: A file could not be read this time; likewise.
             FetchbenchError: A file is whole and holds code, or what this torch cannot read.
         """
         self.notice = ""
         try:
             return self._load(self._read_manifest(self._manifest), replay)
-        except StorageError as error:
+        except DamagedError as error:
             if not self._before.exists():
                 raise
             try:
                 manifest = self._read_manifest(self._before)
                 found = self._load(manifest, replay)
-            except StorageError:
+            except DamagedError:
                 raise error from None
             self.notice = str(error)
-            write_atomically(self._manifest, json.dumps(manifest, indent=1))
+            with contextlib.suppress(StorageError):  # on a full disk the next reader goes back as well
+                write_atomically(self._manifest, json.dumps(manifest, indent=1))
             return found
 
     def _load(self, manifest: dict[str, Any], replay: Replay) -> tuple[dict[str, Any], int]:
@@ -135,7 +141,7 @@ class Checkpoint:
 
     def drop_replay(self) -> None:
         """Remove what only resuming needs; the final weights stay."""
-        if not self.exists:
+        if not self._manifest.exists():
             return
         manifest = self._read_manifest(self._manifest)
         write_atomically(self._manifest, json.dumps(manifest | {"segments": []}, indent=1))
@@ -144,14 +150,15 @@ class Checkpoint:
 
     def clear(self) -> None:
         """Remove everything."""
+        self._before.unlink(missing_ok=True)  # first: alone it would be gone back to
         self._manifest.unlink(missing_ok=True)
-        self._before.unlink(missing_ok=True)
         self._segments = []
         self._sweep(set())
 
     def _read_manifest(self, path: Path) -> dict[str, Any]:
+        data = _bytes(path)
         try:
-            manifest = json.loads(path.read_text())
+            manifest = json.loads(data)
             return {
                 "segments": [
                     vars(Segment(_own(s["file"]), int(s["start"]), int(s["stop"]), str(s["sha256"])))
@@ -160,8 +167,8 @@ class Checkpoint:
                 "state": {"file": _own(manifest["state"]["file"]), "sha256": str(manifest["state"]["sha256"])},
                 "metrics_bytes": int(manifest["metrics_bytes"]),
             }
-        except (ValueError, KeyError, TypeError, OverflowError, RecursionError, OSError) as error:
-            raise StorageError(f"{path}: damaged ({one_line(error)})") from error
+        except (ValueError, KeyError, TypeError, OverflowError, RecursionError) as error:
+            raise DamagedError(f"{path}: damaged ({one_line(error)})") from error
 
     def _write(self, name: str, value: dict[str, Any]) -> str:
         buffer = io.BytesIO()
@@ -172,16 +179,13 @@ class Checkpoint:
 
     def _read(self, name: str, sha256: str) -> dict[str, Any]:
         path = self.folder / name
-        try:
-            data = path.read_bytes()
-        except OSError as error:
-            raise StorageError(f"{path}: {error.strerror}") from error
+        data = _bytes(path)
         if hashlib.sha256(data).hexdigest() != sha256:
-            raise StorageError(f"{path}: its checksum does not match, the file is damaged")
+            raise DamagedError(f"{path}: its checksum does not match, the file is damaged")
         try:
             value: dict[str, Any] = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
         except Exception as error:  # whatever torch makes of it: the file is whole, and none that this torch reads
-            # No StorageError: nothing is given up for it.
+            # No DamagedError: nothing is given up for it.
             why = code_found(error) or f"it is whole, and torch {torch.__version__} cannot read it ({type(error).__name__})"
             raise FetchbenchError(f"{path} is refused: {why}; delete the run's folder and run the suite again") from error
         return value
@@ -194,6 +198,24 @@ class Checkpoint:
                     path.unlink(missing_ok=True)
             for path in self.folder.glob(".*.tmp"):
                 path.unlink(missing_ok=True)
+
+
+def _bytes(path: Path) -> bytes:
+    """A file's content.
+
+    Raises:
+        DamagedError: It is not there.
+        StorageError: It could not be read: a network's folder that is away for a moment, say.
+    """
+    try:
+        return path.read_bytes()
+    except FileNotFoundError as error:
+        raise DamagedError(f"{path}: {error.strerror}") from error
+    except OSError as error:
+        raise StorageError(
+            f"could not read {path}: {error.strerror}; the checkpoint stays as it is: run the same command again "
+            "when it can be read, or delete the run's folder"
+        ) from error
 
 
 def _own(name: str) -> str:

@@ -24,7 +24,7 @@ from fetchbench.records.store import append_line, storage_errors
 from fetchbench.replay import Replay
 from fetchbench.replay.hindsight import DRAWS
 from fetchbench.run.audit import Audit, FrozenCheck
-from fetchbench.run.checkpoint import Checkpoint
+from fetchbench.run.checkpoint import Checkpoint, DamagedError
 from fetchbench.run.evaluation import evaluate
 from fetchbench.run.probes import Probes
 from fetchbench.run.rollout import Rollout
@@ -102,6 +102,9 @@ class Trainer:
 
         Returns:
             Whether there was. A damaged one is removed, and the run starts again: the result is the same.
+
+        Raises:
+            StorageError: It could not be read this time, or another version wrote it; it stays.
         """
         if not self.checkpoint.exists:
             self._metrics_path.unlink(missing_ok=True)
@@ -109,8 +112,10 @@ class Trainer:
         try:
             state, metrics_bytes = self.checkpoint.load(self.replay)
             if state["key"] != self.request.key:
-                raise StorageError(f"{self.checkpoint.folder} belongs to another run")
-        except StorageError as error:
+                raise DamagedError(f"{self.checkpoint.folder} belongs to another run")
+            if state["steps"] < self.request.budget.steps and len(self.replay) < min(state["episodes"], self.replay.capacity):
+                raise DamagedError(f"{self.checkpoint.folder} is what a finished run leaves, without the episodes")
+        except DamagedError as error:
             self._metrics_path.unlink(missing_ok=True)  # of a life that is given up
             self.log("notice", text=f"the checkpoint cannot be used, the run starts again: {error}")
             self.checkpoint.clear()

@@ -14,6 +14,7 @@ import pytest
 
 from fetchbench.records.schema import Execution
 from fetchbench.records.store import record_text, write_atomically
+from fetchbench.run.checkpoint import Checkpoint
 from fetchbench.run.interrupts import BUSY
 
 from .conftest import RunFolder, make_request
@@ -141,6 +142,35 @@ def test_where_both_checkpoints_are_damaged_the_run_starts_again_and_says_so(und
     assert_same_result(disturbed, undisturbed)
 
 
+def test_a_checkpoint_that_cannot_be_read_this_time_stays(undisturbed, disturbed):
+    disturbed.stop_when(disturbed.has_checkpoint, signal.SIGTERM)
+    state = max((disturbed.folder / "checkpoint").glob("state-*.pt"))
+    state.rename(state.with_suffix(".aside"))
+    state.mkdir()
+    metrics = (disturbed.folder / "metrics.jsonl").read_bytes()
+    error = disturbed.finish(code=2)
+    assert error.count("\n") == 1
+    assert f"could not read {state}: Is a directory; the checkpoint stays as it is: run the same command again" in error
+    assert (disturbed.folder / "metrics.jsonl").read_bytes() == metrics
+    state.rmdir()
+    state.with_suffix(".aside").rename(state)
+    disturbed.finish()
+    assert disturbed.lines("notice") == []
+    assert disturbed.lines("start")[-1]["resumed_at"] == 50 * int(state.stem.removeprefix("state-"))
+    assert_same_result(disturbed, undisturbed)
+
+
+def test_a_checkpoint_whose_episodes_were_dropped_is_not_gone_on_from(undisturbed, disturbed):
+    """As a run leaves it that diverged after its last checkpoint, and whose record was then deleted."""
+    disturbed.stop_when(disturbed.has_checkpoint, signal.SIGTERM)
+    Checkpoint(disturbed.folder / "checkpoint").drop_replay()
+    disturbed.finish()
+    assert "the run starts again: " in disturbed.lines("notice")[0]["text"]
+    assert "without the episodes" in disturbed.lines("notice")[0]["text"]
+    assert disturbed.lines("start")[-1]["resumed_at"] == 0
+    assert_same_result(disturbed, undisturbed)
+
+
 def test_a_full_disk_is_one_clear_line_and_costs_nothing(undisturbed, disturbed):
     disturbed.stop_when(disturbed.has_checkpoint, signal.SIGTERM)
     metrics = disturbed.folder / "metrics.jsonl"
@@ -234,8 +264,6 @@ def test_the_trained_policy_acts_from_python_as_it_did_in_evaluation(undisturbed
     request = undisturbed.record.request
     built = build_request(request, registry)
     assert policy.pixels == built.rendered
-    from fetchbench.run.checkpoint import Checkpoint
-
     built.learner.load_state_dict(Checkpoint(undisturbed.folder / "checkpoint").state()["learner"])
     with VectorEnvironment(policy.task, request.scene, policy.pixels, 1) as environment:
         rollout = Rollout(environment, policy.task, built, [5])
@@ -254,7 +282,6 @@ def test_a_checkpoint_of_other_networks_is_one_clear_line(disturbed):
     import torch
 
     from fetchbench.errors import FetchbenchError
-    from fetchbench.run.checkpoint import Checkpoint
     from fetchbench.run.policy import load_policy
 
     disturbed.stop_when(disturbed.has_checkpoint, signal.SIGTERM)
