@@ -32,6 +32,7 @@ from fetchbench.records.schema import Component, Cost, Method, RunRequest, Statu
 from fetchbench.registry import bundled_folder
 from fetchbench.statistics import binomial_variance
 from fetchbench.suite import Suite, SuiteIndex, still_asked_for
+from fetchbench.suite.runs import protocol_key
 
 RULE = (
     "a run takes what the nearest past run took on this hardware, by steps or updates, whichever gives more; it must have had "
@@ -388,13 +389,14 @@ def detection(suite: Suite, past: Iterable[Past]) -> Detection:
 
 def _deviation(suite: Suite, past: Iterable[Past]) -> tuple[float, str]:
     seeing = any(method.encoder is not None for method in suite.methods)
-    groups: dict[tuple[str, str, str], list[float]] = defaultdict(list)
+    groups: dict[tuple[str, str, str, str], list[float]] = defaultdict(list)
     for run in past:
         request, score = run.request, run.result.score
         if request.task in suite.tasks and score is not None and (request.method.encoder is not None) == seeing:
-            groups[request.suite, request.method.name, request.task].append(score)
+            # Two forms of a suite share a runs folder: their scores differ by more than their seeds.
+            groups[request.suite, protocol_key(request), request.method.name, request.task].append(score)
     degrees: Mapping[str, int] = {
-        task: sum(len(scores) - 1 for (_, _, t), scores in groups.items() if t == task) for task in suite.tasks
+        task: sum(len(scores) - 1 for (*_, t), scores in groups.items() if t == task) for task in suite.tasks
     }
     if min(degrees.values()) < FEWEST_DEGREES:
         return ASSUMED_DEVIATION, "assumed: too few records of these tasks"
@@ -403,15 +405,16 @@ def _deviation(suite: Suite, past: Iterable[Past]) -> tuple[float, str]:
     )
     squares: dict[str, float] = dict.fromkeys(suite.tasks, 0.0)
     errors: dict[str, list[float]] = defaultdict(list)
-    for (_, _, task), scores in groups.items():
+    for (*_, task), scores in groups.items():
         mean = statistics.fmean(scores)
         squares[task] += math.fsum((score - mean) ** 2 for score in scores)
         errors[task] += [binomial_variance(score, episodes) for score in scores]
     variance = statistics.fmean(max(squares[task] / degrees[task], statistics.fmean(errors[task])) for task in suite.tasks)
     runs = sum(len(scores) for scores in groups.values() if len(scores) > 1)
-    rows = sum(len(scores) > 1 for scores in groups.values())
+    methods = len({method for (_, _, method, _), scores in groups.items() if len(scores) > 1})
     where = "tasks" if len(suite.tasks) > 1 else "task"
-    return math.sqrt(variance), f"of {runs} past runs of {rows} methods on the same {where}"
+    of = f"{methods} methods" if methods > 1 else "1 method"
+    return math.sqrt(variance), f"of {runs} past runs of {of} on the same {where}"
 
 
 # -- all of it --------------------------------------------------------------------------------------------------------

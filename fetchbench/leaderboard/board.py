@@ -59,9 +59,9 @@ _GUIDE = """\
   labels among the seeds of each task, and tests whether the labels could be swapped, not that the means are
   equal. *p, Holm* is adjusted for the lines of its table. *Better* or *worse* takes both: an adjusted p below
   0.05, and an interval that leaves out 0. *Not told apart* is no proof of equality; *too few seeds* is printed
-  where no outcome could have told. On one task few seeds carry few comparisons: there is a table of all methods
-  only where each, anchors aside, has ten seeds or more; and of contrasts named beforehand only there, or where the
-  baseline has ten seeds or more and there are at most six contrasts."""
+  where no outcome of that line alone could have told. On one task few seeds carry few comparisons: there is a table
+  of all methods only where each, anchors aside, has ten seeds or more; and of contrasts named beforehand only there,
+  or where the baseline has ten seeds or more and there are at most six contrasts."""
 
 _SUBMISSION = """\
 ## Add your method

@@ -218,6 +218,18 @@ def test_the_deviation_is_pooled_within_methods(suite):
     assert found.difference > 0.2
 
 
+def test_runs_of_an_earlier_form_of_the_suite_are_no_further_seeds(suite):
+    now = scored(NATURE, 0.2, 0.4, 0.6)
+    budget = Budget(steps=1000, checkpoint_every_steps=500)
+    before = [
+        record.model_copy(update={"request": record.request.model_copy(update={"budget": budget})})
+        for record in scored(NATURE, 0.0, 0.1, 0.2)
+    ]
+    found = detection(suite, past(*now, *before))
+    assert found.deviation == pytest.approx(((0.04 + 0.01) / 2) ** 0.5)
+    assert found.basis == "of 6 past runs of 1 method on the same task"
+
+
 @pytest.mark.parametrize("score", [0.0, 0.5, 1.0])
 def test_seeds_that_agree_still_have_the_evaluations_error(suite, score):
     agreeing = past(*scored(NATURE, *[score] * 5))
