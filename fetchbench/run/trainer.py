@@ -113,6 +113,10 @@ class Trainer:
             state, metrics_bytes = self.checkpoint.load(self.replay)
             if state["key"] != self.request.key:
                 raise DamagedError(f"{self.checkpoint.folder} belongs to another run")
+            execution = self.request.execution.model_dump(mode="json")
+            if state.get("execution", execution) != execution:  # a request that was lost and asked for anew, otherwise
+                before, now = (", ".join(f"{k} {v}" for k, v in e.items()) for e in (state["execution"], execution))
+                raise DamagedError(f"{self.checkpoint.folder} was reckoned with {before}, not {now}")
             if state["steps"] < self.request.budget.steps and len(self.replay) < min(state["episodes"], self.replay.capacity):
                 raise DamagedError(f"{self.checkpoint.folder} is what a finished run leaves, without the episodes")
         except DamagedError as error:
@@ -300,6 +304,7 @@ class Trainer:
         wall, core = self._elapsed()
         return {
             "key": self.request.key,
+            "execution": self.request.execution.model_dump(mode="json"),
             "learner": self.learner.state_dict(),
             "generators": self.generators.state_dict(),
             # Nothing here draws from it; a plugin that does so against the rules is at least continued.

@@ -171,6 +171,22 @@ def test_a_checkpoint_whose_episodes_were_dropped_is_not_gone_on_from(undisturbe
     assert_same_result(disturbed, undisturbed)
 
 
+def test_one_run_is_of_one_arithmetic(disturbed):
+    """Its request was lost, say, and written anew by a command with other options: the key is the same."""
+    disturbed.stop_when(disturbed.has_checkpoint, signal.SIGTERM)
+    path = disturbed.folder / "request.json"
+    request = json.loads(path.read_text())
+    request["execution"]["threads"] += 1
+    path.write_text(json.dumps(request))
+    disturbed.finish()
+    assert (
+        "device cpu, threads 1, precision float32, compile none, not device cpu, threads 2"
+        in disturbed.lines("notice")[0]["text"]
+    )
+    assert disturbed.lines("start")[-1]["resumed_at"] == 0
+    assert disturbed.record.request.execution.threads == 2
+
+
 def test_a_full_disk_is_one_clear_line_and_costs_nothing(undisturbed, disturbed):
     disturbed.stop_when(disturbed.has_checkpoint, signal.SIGTERM)
     metrics = disturbed.folder / "metrics.jsonl"
