@@ -110,6 +110,15 @@ def execute(
             raise
 
 
+def _drop_replay(directory: Path) -> None:
+    """Remove the episodes that only resuming needs, where a run was killed between its record and doing so itself."""
+    episodes = list((directory / "checkpoint").glob("replay-*.pt"))
+    if episodes and not held(directory):
+        for path in episodes:
+            with contextlib.suppress(OSError):  # what cannot be removed takes space, and stops nobody
+                path.unlink(missing_ok=True)
+
+
 class _Child:
     """One job and, while it runs, its process."""
 
@@ -122,6 +131,8 @@ class _Child:
         self._failed = False
         self._looked = -math.inf
         self.outcome = read_outcome(job) or Outcome(job, "waiting")
+        if self.outcome.recorded:
+            _drop_replay(job.directory)
         self._follower = MetricsFollower(job)
         self._handle: Handle | None = None
         self._pid: int | None = None

@@ -61,6 +61,22 @@ def test_a_job_with_a_record_is_not_started(tmp_path):
     assert watcher.states(0) == ["done"]
 
 
+def test_the_episodes_of_a_run_that_was_killed_right_after_its_record_are_removed(tmp_path):
+    """Of a pixel run they may be gigabytes."""
+    jobs = make_jobs(tmp_path, "done", "done")
+    run(jobs)
+    for job in jobs:
+        (job.directory / "checkpoint").mkdir()
+        for name in ("manifest.json", "state-00000008.pt", "replay-00000000-00000008.pt"):
+            (job.directory / "checkpoint" / name).write_text("{}")
+    with (jobs[1].directory / "lock").open("a") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # still at it: it does so itself
+        run(jobs)
+    left = [sorted(path.name for path in (job.directory / "checkpoint").iterdir()) for job in jobs]
+    assert left[0] == ["manifest.json", "state-00000008.pt"]
+    assert len(left[1]) == 3
+
+
 @pytest.mark.parametrize("status", ["diverged", "failed", "censored"])
 def test_a_record_speaks_whatever_status_it_holds(tmp_path, status):
     (job,) = make_jobs(tmp_path, "done")
