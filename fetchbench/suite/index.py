@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import fcntl
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path, PurePosixPath
 
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -62,13 +65,27 @@ def write_index(runs: Path, suite: Suite, requests: Sequence[RunRequest]) -> Non
         IndexedRun(method=r.method.name, task=r.task, seed=r.seed, directory=str(run_directory(r)), key=r.key) for r in requests
     ]
     named = {line.method for line in lines}
-    earlier = _earlier_index(runs, suite.name)
-    if earlier is not None and earlier.protocol == protocol:
-        lines += [
-            run for run in earlier.runs if run.method not in named and run.task in suite.tasks and run.seed in suite.seeds
-        ]
-    index = SuiteIndex(suite=suite.name, protocol=protocol, suite_sha256=suite.sha256, runs=lines)
-    write_atomically(runs / f"{suite.name}.json", index.model_dump_json(indent=1) + "\n")
+    with _alone(runs):
+        earlier = _earlier_index(runs, suite.name)
+        if earlier is not None and earlier.protocol == protocol:
+            lines += [
+                run for run in earlier.runs if run.method not in named and run.task in suite.tasks and run.seed in suite.seeds
+            ]
+        index = SuiteIndex(suite=suite.name, protocol=protocol, suite_sha256=suite.sha256, runs=lines)
+        write_atomically(runs / f"{suite.name}.json", index.model_dump_json(indent=1) + "\n")
+
+
+@contextmanager
+def _alone(runs: Path) -> Iterator[None]:
+    """Of two commands that add methods to one index, the second waits, and finds what the first wrote."""
+    with storage_errors("write", runs):
+        runs.mkdir(parents=True, exist_ok=True)
+    with ExitStack() as opened:
+        with suppress(OSError):  # a file system without locks, which runs refuse: here it stops nobody
+            folder = os.open(runs, os.O_RDONLY)
+            opened.callback(os.close, folder)
+            fcntl.flock(folder, fcntl.LOCK_EX)
+        yield
 
 
 def read_index(runs: Path, suite: str) -> SuiteIndex | None:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import sys
+import threading
 from pathlib import Path
 
 import pytest
 
 from fetchbench.errors import FetchbenchError, StorageError
 from fetchbench.leaderboard.collection import is_name as is_published_name
+from fetchbench.records.store import write_atomically
 from fetchbench.run.plugins import load_plugins
 from fetchbench.suite import read_index, requests, run_directory, with_plugins, write_index
 from fetchbench.suite.finding import is_name
@@ -57,6 +60,25 @@ def test_the_row_of_a_plugin_stays_when_the_file_is_not_named_again(write_with, 
     index = read_index(RUNS, "mine")
     assert index
     assert {run.key for run in index.runs} == {r.key for r in before}
+
+
+def test_two_commands_that_add_a_method_each_at_once_lose_none(write_with, plugin, monkeypatch):
+    """The second starts while the first is between reading the index and writing it."""
+    index, original = sys.modules["fetchbench.suite.index"], write_atomically
+    first, second = (plugin(f'yield EncoderSpec("{name}", build=build)', name=f"{name}.py") for name in ("first", "second"))
+    others: list[threading.Thread] = []
+
+    def slowly(path: Path, text: str) -> None:
+        if not others:
+            others.append(threading.Thread(target=write_with, args=([second],)))
+            others[0].start()
+            others[0].join(timeout=1)
+        original(path, text)
+
+    monkeypatch.setattr(index, "write_atomically", slowly)
+    write_with([first])
+    others[0].join(timeout=60)
+    assert {method for method, _ in listed()} == {"nature", "first", "second"}
 
 
 def test_a_plugin_that_changed_replaces_its_row(write_with, plugin):
